@@ -1,0 +1,5 @@
+pub mod clock;
+pub mod licensing;
+pub mod protocol;
+#[cfg(feature = "server")]
+pub mod store;

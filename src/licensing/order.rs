@@ -1,0 +1,79 @@
+//! Which item of a handshake code is used first (domain §3, "Default order").
+
+use std::cmp::Ordering;
+
+use super::charge_way::ChargeWay;
+use super::id::ItemId;
+use super::item::LicenseItem;
+
+/// Sorts items into the order of use.
+///
+/// With an explicit order its items come first, in that order; items it does not name
+/// (bought later, say) follow in the default order: nearest expiry, then the most
+/// specific permit, then the least restrictive charge way, then the lower number.
+pub fn sort(items: &mut [&LicenseItem], explicit: Option<&[ItemId]>) {
+    let rank = |item: &LicenseItem| explicit.and_then(|order| order.iter().position(|id| *id == item.item_id)).unwrap_or(usize::MAX);
+    items.sort_by(|a, b| rank(a).cmp(&rank(b)).then_with(|| default_order(a, b)));
+}
+
+fn default_order(a: &LicenseItem, b: &LicenseItem) -> Ordering {
+    a.valid_to
+        .cmp(&b.valid_to)
+        .then_with(|| breadth(a).cmp(&breadth(b)))
+        .then_with(|| restriction(a.charge_way).cmp(&restriction(b.charge_way)))
+        .then_with(|| a.item_id.cmp(&b.item_id))
+}
+
+/// How much a permit covers: modules, editions, deployment types and versions allowed; an
+/// empty list, which allows any, counts as the broadest.
+fn breadth(item: &LicenseItem) -> usize {
+    [item.modules.len(), item.editions.len(), item.deployment_types.len(), item.versions.len()]
+        .into_iter()
+        .map(|count| if count == 0 { 1_000 } else { count })
+        .sum()
+}
+
+/// From the least restrictive to the most: no limit at all, then limits on machines, on
+/// machines at once, and at last on every single use.
+fn restriction(way: ChargeWay) -> u8 {
+    match way {
+        ChargeWay::Domain => 0,
+        ChargeWay::Server => 1,
+        ChargeWay::Device => 2,
+        ChargeWay::ConcurrentDevice => 3,
+        ChargeWay::ConcurrentInstance => 4,
+        ChargeWay::Page => 5,
+        ChargeWay::Scan => 6,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::charge_way::Period;
+    use super::super::item::tests::scan_item;
+    use super::*;
+
+    fn sorted(mut items: Vec<&LicenseItem>, explicit: Option<&[ItemId]>) -> Vec<u64> {
+        sort(&mut items, explicit);
+        items.iter().map(|item| item.item_id.0).collect()
+    }
+
+    #[test]
+    fn nearest_expiry_then_most_specific_then_least_restrictive() {
+        let late = scan_item(1);
+        let mut early = scan_item(2);
+        early.valid_to = "2029-01-01T00:00:00Z".parse().expect("time");
+        let mut specific = scan_item(3);
+        specific.modules = vec!["qr-code".into()];
+        let mut device = scan_item(4);
+        device.charge_way = ChargeWay::Device;
+        device.period = Some(Period::Year);
+        assert_eq!(sorted(vec![&late, &device, &specific, &early], None), [2, 3, 4, 1]);
+    }
+
+    #[test]
+    fn an_explicit_order_wins_and_unnamed_items_follow() {
+        let (a, b, c) = (scan_item(1), scan_item(2), scan_item(3));
+        assert_eq!(sorted(vec![&a, &b, &c], Some(&[ItemId(3), ItemId(2)])), [3, 2, 1]);
+    }
+}

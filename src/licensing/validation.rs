@@ -1,0 +1,166 @@
+//! Is this the genuine application? (domain §1 "validation field", codes 103 and 114.)
+
+use serde::{Deserialize, Serialize};
+
+/// The validation fields of a handshake code. A request must match one of them, if there
+/// are any.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ValidationFields {
+    /// Website domains: `scan.example.com` (exactly that) or `*.example.com` (it and all
+    /// below it). No case, no port.
+    #[serde(default)]
+    pub domains: Vec<String>,
+    /// Application ids such as `com.example.scanner`. Case matters, as in the stores.
+    #[serde(default)]
+    pub application_ids: Vec<String>,
+    /// Process names such as `scanner.exe`. Case does not matter, as on Windows.
+    #[serde(default)]
+    pub process_names: Vec<String>,
+}
+
+/// What a request says about its application.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Characteristics<'a> {
+    /// The host the page came from, without scheme and port.
+    pub domain: Option<&'a str>,
+    /// The application's id.
+    pub application_id: Option<&'a str>,
+    /// The name of its process.
+    pub process_name: Option<&'a str>,
+    /// Whether it runs in a browser: decides which of the two codes a mismatch gets.
+    pub is_browser: bool,
+}
+
+/// Which field a request failed on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mismatch {
+    /// The domain (103).
+    Domain,
+    /// The application id or process name (114).
+    Application,
+}
+
+impl ValidationFields {
+    /// Whether the code asks for nothing.
+    pub fn is_empty(&self) -> bool {
+        self.domains.is_empty() && self.application_ids.is_empty() && self.process_names.is_empty()
+    }
+
+    /// Whether the request matches one of the fields.
+    pub fn check(&self, given: Characteristics<'_>) -> Result<(), Mismatch> {
+        let matched = self.is_empty()
+            || given.domain.is_some_and(|domain| self.domains.iter().any(|pattern| domain_matches(pattern, domain)))
+            || given.application_id.is_some_and(|id| self.application_ids.iter().any(|wanted| wanted == id))
+            || given.process_name.is_some_and(|name| self.process_names.iter().any(|wanted| wanted.eq_ignore_ascii_case(name)));
+        let only_domains = self.application_ids.is_empty() && self.process_names.is_empty();
+        match matched {
+            true => Ok(()),
+            false if only_domains || (given.is_browser && !self.domains.is_empty()) => Err(Mismatch::Domain),
+            false => Err(Mismatch::Application),
+        }
+    }
+}
+
+fn domain_matches(pattern: &str, domain: &str) -> bool {
+    let domain = domain.trim_end_matches('.');
+    match pattern.strip_prefix("*.") {
+        None => pattern.eq_ignore_ascii_case(domain),
+        Some(base) => {
+            base.eq_ignore_ascii_case(domain)
+                || domain.len().checked_sub(base.len()).filter(|cut| *cut > 1 && domain.is_char_boundary(*cut)).is_some_and(|cut| {
+                    let (front, tail) = domain.split_at(cut);
+                    front.ends_with('.') && tail.eq_ignore_ascii_case(base)
+                })
+        }
+    }
+}
+
+/// Brings a domain that an admin typed into the form that is compared, or says what is
+/// wrong with it. A scheme, port or path is refused rather than guessed away.
+pub fn clean_domain(text: &str) -> Result<String, String> {
+    let lower = text.trim().to_ascii_lowercase();
+    let host = lower.strip_prefix("*.").unwrap_or(&lower);
+    let label = |part: &str| (1..=63).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_') && !part.starts_with('-') && !part.ends_with('-');
+    if lower.len() <= 253 && host.split('.').all(label) {
+        Ok(lower)
+    } else {
+        Err(format!("'{}' is not a domain: write scan.example.com or *.example.com, without https:// and port", super::id::shorten(text)))
+    }
+}
+
+/// Checks an application id or process name that an admin typed.
+pub fn clean_name(text: &str) -> Result<String, String> {
+    let name = text.trim();
+    if (1..=128).contains(&name.len()) && !name.chars().any(|c| c.is_control() || c == '/' || c == '\\') {
+        Ok(name.to_owned())
+    } else {
+        Err(format!("'{}' is not an application id or process name: 1 to 128 characters, without path", super::id::shorten(text)))
+    }
+}
+
+/// The host of an `Origin` header (`https://scan.example.com:8443`), lower case.
+pub fn origin_host(origin: &str) -> Option<String> {
+    let (_, rest) = origin.split_once("://")?;
+    let authority = rest.split('/').next()?;
+    let host = if authority.starts_with('[') {
+        authority.split_inclusive(']').next()?
+    } else {
+        authority.split(':').next()?
+    };
+    (!host.is_empty()).then(|| host.to_ascii_lowercase())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fields() -> ValidationFields {
+        ValidationFields { domains: vec!["*.example.com".into(), "line4.plant".into()], application_ids: vec!["com.example.Scanner".into()], process_names: vec!["scanner.exe".into()] }
+    }
+
+    #[test]
+    fn one_matching_field_is_enough() {
+        let none = Characteristics::default();
+        for good in [
+            Characteristics { domain: Some("a.b.example.com"), ..none },
+            Characteristics { domain: Some("EXAMPLE.com"), ..none },
+            Characteristics { domain: Some("line4.plant"), ..none },
+            Characteristics { application_id: Some("com.example.Scanner"), ..none },
+            Characteristics { process_name: Some("Scanner.EXE"), ..none },
+        ] {
+            assert_eq!(fields().check(good), Ok(()), "{good:?}");
+        }
+        assert_eq!(ValidationFields::default().check(none), Ok(()));
+    }
+
+    #[test]
+    fn a_mismatch_says_domain_for_browsers_and_application_otherwise() {
+        let none = Characteristics::default();
+        for (given, expected) in [
+            (Characteristics { domain: Some("evilexample.com"), is_browser: true, ..none }, Mismatch::Domain),
+            (Characteristics { domain: Some("sub.line4.plant"), is_browser: true, ..none }, Mismatch::Domain),
+            (Characteristics { application_id: Some("com.example.scanner"), ..none }, Mismatch::Application),
+            (Characteristics { process_name: Some("evil.exe"), ..none }, Mismatch::Application),
+            (none, Mismatch::Application),
+        ] {
+            assert_eq!(fields().check(given), Err(expected), "{given:?}");
+        }
+        let domains_only = ValidationFields { application_ids: vec![], process_names: vec![], ..fields() };
+        assert_eq!(domains_only.check(none), Err(Mismatch::Domain));
+    }
+
+    #[test]
+    fn the_host_of_an_origin_has_no_scheme_and_no_port() {
+        assert_eq!(origin_host("https://Scan.Example.com:8443").as_deref(), Some("scan.example.com"));
+        assert_eq!(origin_host("http://[::1]:80").as_deref(), Some("[::1]"));
+        assert_eq!(origin_host("null"), None);
+    }
+
+    #[test]
+    fn typed_domains_are_cleaned_or_refused() {
+        assert_eq!(clean_domain(" *.Example.COM "), Ok("*.example.com".into()));
+        for bad in ["https://a.b", "a.b:80", "a b", "", "*", "*.", "a..b"] {
+            assert!(clean_domain(bad).is_err(), "{bad}");
+        }
+    }
+}

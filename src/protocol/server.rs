@@ -1,0 +1,48 @@
+//! `GET /server` and `GET /health`: who answers, and is it well.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// Who this server is.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
+pub struct ServerInfo {
+    /// The server's UUID.
+    pub server_uuid: String,
+    /// The version of the binary.
+    pub version: String,
+    /// `primary` or `standby`.
+    pub role: String,
+    /// Whether it authorizes devices now.
+    pub serving: bool,
+    /// Its time.
+    pub time: String,
+    /// Its public signing keys, as JWK.
+    #[cfg_attr(feature = "server", schema(value_type = Vec<Object>))]
+    pub keys: Vec<serde_json::Value>,
+    /// The site's certificate authority, PEM.
+    pub ca_pem: String,
+    /// The URLs of its partners.
+    pub peers: Vec<String>,
+}
+
+/// Is it well? 200 when every part is, 503 otherwise.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
+pub struct Health {
+    /// `ok` or `failing`.
+    pub status: String,
+    /// Each part with its state.
+    pub parts: BTreeMap<String, Part>,
+}
+
+/// The state of one part.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
+pub struct Part {
+    /// Whether it works.
+    pub ok: bool,
+    /// In words.
+    pub detail: String,
+}

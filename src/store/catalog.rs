@@ -1,0 +1,120 @@
+//! Licenses, items and handshake codes in memory: few, read with every request, changed
+//! twice a month.
+
+use std::collections::{BTreeMap, HashMap};
+
+use rusqlite::Connection;
+
+use super::handshakes::{self, Handshake};
+use super::licenses::{self, License};
+use super::Error;
+use crate::licensing::{CodeId, ItemId, LicenseId, LicenseItem, OrganizationId, order};
+
+/// An item and the license it came in.
+#[derive(Debug, Clone)]
+pub struct CatalogItem {
+    /// What it permits.
+    pub item: LicenseItem,
+    /// Its license.
+    pub license_id: LicenseId,
+    /// The organization of its license.
+    pub organization_id: OrganizationId,
+}
+
+/// Everything an admin set up, as it stands.
+#[derive(Debug, Default)]
+pub struct Catalog {
+    licenses: BTreeMap<LicenseId, License>,
+    items: BTreeMap<ItemId, CatalogItem>,
+    codes: BTreeMap<CodeId, Handshake>,
+    names: HashMap<String, CodeId>,
+    defaults: BTreeMap<OrganizationId, CodeId>,
+}
+
+impl Catalog {
+    /// Reads it from the tables.
+    pub fn load(connection: &Connection) -> Result<Self, Error> {
+        let mut catalog = Self::default();
+        for (license, items) in licenses::list(connection)? {
+            for item in items {
+                let entry = CatalogItem { item, license_id: license.license_id, organization_id: license.organization_id.clone() };
+                catalog.items.insert(entry.item.item_id, entry);
+            }
+            catalog.licenses.insert(license.license_id, license);
+        }
+        let mut codes = handshakes::list(connection)?;
+        // The oldest code keeps a name that two servers gave out at the same time; a name in
+        // use goes before an alias.
+        codes.sort_by_key(|code| (code.created_stamp, code.code_id));
+        for code in codes.iter().filter(|code| !code.deleted) {
+            catalog.names.entry(code.name()).or_insert(code.code_id);
+            catalog.defaults.entry(code.organization_id.clone()).or_insert(code.code_id);
+        }
+        for code in &codes {
+            for alias in &code.state.aliases {
+                catalog.names.entry(format!("{}-{alias}", code.organization_id)).or_insert(code.code_id);
+            }
+        }
+        for (organization, chosen) in handshakes::list_defaults(connection)? {
+            if codes.iter().any(|code| code.code_id == chosen && !code.deleted && code.organization_id == organization) {
+                catalog.defaults.insert(organization, chosen);
+            }
+        }
+        catalog.codes = codes.into_iter().map(|code| (code.code_id, code)).collect();
+        Ok(catalog)
+    }
+
+    /// All licenses, by number.
+    pub fn licenses(&self) -> impl Iterator<Item = &License> {
+        self.licenses.values()
+    }
+
+    /// A license by its number.
+    pub fn find_license(&self, id: LicenseId) -> Option<&License> {
+        self.licenses.get(&id)
+    }
+
+    /// An item by its number.
+    pub fn find_item(&self, id: ItemId) -> Option<&CatalogItem> {
+        self.items.get(&id)
+    }
+
+    /// The items of a license, in the order of the file.
+    pub fn items_of_license(&self, id: LicenseId) -> impl Iterator<Item = &CatalogItem> {
+        self.items.values().filter(move |entry| entry.license_id == id)
+    }
+
+    /// Codes that are not deleted, oldest first.
+    pub fn codes(&self) -> Vec<&Handshake> {
+        let mut codes: Vec<_> = self.codes.values().filter(|code| !code.deleted).collect();
+        codes.sort_by_key(|code| (code.created_stamp, code.code_id));
+        codes
+    }
+
+    /// A code by its identity, deleted ones included.
+    pub fn find_code(&self, id: CodeId) -> Option<&Handshake> {
+        self.codes.get(&id)
+    }
+
+    /// The code that goes by this name or alias and is not deleted.
+    pub fn find_code_by_name(&self, name: &str) -> Option<&Handshake> {
+        self.names.get(name).and_then(|id| self.codes.get(id)).filter(|code| !code.deleted)
+    }
+
+    /// The default code of an organization.
+    pub fn find_default_code(&self, organization: &str) -> Option<&Handshake> {
+        self.defaults.iter().find(|(id, _)| id.as_str() == organization).and_then(|(_, code)| self.codes.get(code))
+    }
+
+    /// Whether this code is its organization's default.
+    pub fn is_default(&self, code: &Handshake) -> bool {
+        self.defaults.get(&code.organization_id) == Some(&code.code_id)
+    }
+
+    /// The items of a code in the order of use.
+    pub fn items_in_order(&self, code: &Handshake) -> Vec<&LicenseItem> {
+        let mut items: Vec<&LicenseItem> = code.state.items.iter().filter_map(|id| self.items.get(id)).map(|entry| &entry.item).collect();
+        order::sort(&mut items, code.state.custom_order.as_deref());
+        items
+    }
+}

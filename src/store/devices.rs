@@ -1,0 +1,117 @@
+//! Devices under handshake codes, and the tickets that tell a device from its copy.
+
+use rusqlite::{Connection, OptionalExtension as _, params};
+
+use super::Error;
+use super::facts::{AuthorizationGranted, DeviceReset};
+use super::ledger::Ledger;
+use crate::clock::Micros;
+use crate::licensing::{ClientUuid, CodeId, ItemId};
+
+/// The tickets of a device under a code.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tickets {
+    /// The one it must show next.
+    pub current: String,
+    /// The one before.
+    pub previous: String,
+    /// The nonce of the request that got the current one.
+    pub nonce: String,
+    /// Whether the admin reset the device since.
+    pub reset: bool,
+}
+
+/// A device as listings show it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Device {
+    /// Its UUID.
+    pub client: ClientUuid,
+    /// When it was first authorized, seconds since 1970.
+    pub first_seen_at: i64,
+    /// When it was last authorized or reported, seconds since 1970.
+    pub last_seen_at: i64,
+    /// Its active seats: item and end.
+    pub seats: Vec<(ItemId, i64)>,
+}
+
+const UPSERT: &str = "INSERT INTO devices (client_uuid, code_id, first_seen_at, last_seen_at, ticket, ticket_stamp, nonce, previous_ticket, previous_stamp)
+    VALUES (?1, ?2, ?3, ?3, ?4, ?5, ?6, '', 0)
+    ON CONFLICT (client_uuid, code_id) DO UPDATE SET
+        first_seen_at = MIN(first_seen_at, ?3), last_seen_at = MAX(last_seen_at, ?3),
+        previous_ticket = CASE WHEN ?5 > ticket_stamp THEN ticket WHEN ?5 > previous_stamp THEN ?4 ELSE previous_ticket END,
+        previous_stamp = CASE WHEN ?5 > ticket_stamp THEN ticket_stamp WHEN ?5 > previous_stamp THEN ?5 ELSE previous_stamp END,
+        nonce = CASE WHEN ?5 > ticket_stamp THEN ?6 ELSE nonce END,
+        ticket = CASE WHEN ?5 > ticket_stamp THEN ?4 ELSE ticket END,
+        ticket_stamp = MAX(ticket_stamp, ?5)";
+const RESET: &str = "INSERT INTO device_resets (client_uuid, reset_stamp) VALUES (?1, ?2)
+    ON CONFLICT (client_uuid) DO UPDATE SET reset_stamp = MAX(reset_stamp, ?2)";
+const TICKETS: &str = "SELECT ticket, previous_ticket, nonce, ticket_stamp <= COALESCE((SELECT reset_stamp FROM device_resets AS r WHERE r.client_uuid = ?1), 0)
+    FROM devices WHERE client_uuid = ?1 AND code_id = ?2";
+const EXISTS: &str = "SELECT EXISTS (SELECT 1 FROM devices WHERE client_uuid = ?1)";
+const REPORTED: &str = "INSERT INTO device_reports (client_uuid, last_reported_at) VALUES (?1, ?2)
+    ON CONFLICT (client_uuid) DO UPDATE SET last_reported_at = MAX(last_reported_at, ?2)";
+const LIST: &str = "SELECT client_uuid, first_seen_at, MAX(last_seen_at, COALESCE((SELECT last_reported_at FROM device_reports AS r WHERE r.client_uuid = d.client_uuid), 0))
+    FROM (SELECT client_uuid, MIN(first_seen_at) AS first_seen_at, MAX(last_seen_at) AS last_seen_at FROM devices WHERE client_uuid > ?1 GROUP BY client_uuid ORDER BY client_uuid LIMIT ?2) AS d";
+const LIST_SEATS: &str = "SELECT item_id, active_until FROM seats WHERE client_uuid = ?1 AND active_until > ?2 ORDER BY item_id";
+
+pub(super) const STATEMENTS: &[&str] = &[UPSERT, RESET, TICKETS, EXISTS, REPORTED, LIST, LIST_SEATS];
+
+/// Keeps the two latest tickets, whatever order they come in.
+pub(super) fn apply_granted(ledger: &mut Ledger<'_>, stamp: Micros, body: &AuthorizationGranted) -> Result<(), Error> {
+    ledger.connection().prepare_cached(UPSERT)?.execute(params![
+        body.client.bytes(),
+        body.code.bytes(),
+        stamp.div_euclid(1_000_000),
+        body.ticket,
+        stamp,
+        body.nonce
+    ])?;
+    Ok(())
+}
+
+/// The device was heard of.
+pub(super) fn apply_reported(ledger: &mut Ledger<'_>, stamp: Micros, client: ClientUuid) -> Result<(), Error> {
+    ledger.connection().prepare_cached(REPORTED)?.execute(params![client.bytes(), stamp.div_euclid(1_000_000)])?;
+    Ok(())
+}
+
+/// From now on any ticket of before is taken again.
+pub(super) fn apply_reset(ledger: &mut Ledger<'_>, stamp: Micros, body: &DeviceReset) -> Result<(), Error> {
+    ledger.connection().prepare_cached(RESET)?.execute(params![body.client.bytes(), stamp])?;
+    Ok(())
+}
+
+/// The tickets of a device under a code, if it was ever authorized there.
+pub fn find_tickets(ledger: &Ledger<'_>, client: ClientUuid, code: CodeId) -> Result<Option<Tickets>, Error> {
+    let row = ledger
+        .connection()
+        .prepare_cached(TICKETS)?
+        .query_row(params![client.bytes(), code.bytes()], |row| Ok(Tickets { current: row.get(0)?, previous: row.get(1)?, nonce: row.get(2)?, reset: row.get(3)? }))
+        .optional()?;
+    Ok(row)
+}
+
+/// Whether this device was ever authorized.
+pub fn is_known(ledger: &Ledger<'_>, client: ClientUuid) -> Result<bool, Error> {
+    Ok(ledger.connection().prepare_cached(EXISTS)?.query_row(params![client.bytes()], |row| row.get(0))?)
+}
+
+/// At most `limit` devices after a UUID, in order of their UUIDs, with the seats that are
+/// active at `now` (seconds).
+pub fn list(connection: &Connection, after: Option<ClientUuid>, limit: usize, now: i64) -> Result<Vec<Device>, Error> {
+    let after = after.map_or(vec![], |client| client.bytes().to_vec());
+    let mut statement = connection.prepare_cached(LIST)?;
+    let mut rows = statement.query(params![after, limit as i64])?;
+    let mut devices = Vec::new();
+    while let Some(row) = rows.next()? {
+        let client = ClientUuid::from_bytes(row.get(0)?);
+        devices.push(Device { client, first_seen_at: row.get(1)?, last_seen_at: row.get(2)?, seats: list_seats(connection, client, now)? });
+    }
+    Ok(devices)
+}
+
+fn list_seats(connection: &Connection, client: ClientUuid, now: i64) -> Result<Vec<(ItemId, i64)>, Error> {
+    let mut statement = connection.prepare_cached(LIST_SEATS)?;
+    let rows = statement.query_map(params![client.bytes(), now], |row| Ok((ItemId(row.get::<_, i64>(0)? as u64), row.get(1)?)))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}

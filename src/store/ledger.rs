@@ -1,0 +1,130 @@
+//! The writer's desk: the one connection that writes, and what it remembers between
+//! commands so that an authorization does not count a million seats.
+//!
+//! Everything remembered here can be read again from the tables. It is dropped whenever a
+//! transaction is rolled back.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use rusqlite::Connection;
+
+use super::catalog::Catalog;
+use super::facts::{self, Body, Head};
+use super::usage::Deltas;
+use super::{Error, seats, usage};
+use crate::clock::{Clock, Micros};
+use crate::licensing::{ItemId, ServerUuid};
+
+/// What the writer remembers.
+pub(super) struct Memory {
+    head: Head,
+    latest_stamp: Micros,
+    catalog: Option<Arc<Catalog>>,
+    pub(super) used: HashMap<ItemId, u64>,
+    pub(super) seats: HashMap<ItemId, seats::Count>,
+    pub(super) deltas: Deltas,
+}
+
+impl Memory {
+    /// Reads what must be known from the start.
+    pub(super) fn load(connection: &Connection, origin: ServerUuid) -> Result<Self, Error> {
+        Ok(Self {
+            head: facts::head(connection, origin)?,
+            latest_stamp: facts::latest_stamp(connection)?,
+            catalog: None,
+            used: HashMap::new(),
+            seats: HashMap::new(),
+            deltas: Deltas::default(),
+        })
+    }
+}
+
+/// One transaction, as a command sees it.
+pub struct Ledger<'t> {
+    connection: &'t Connection,
+    memory: &'t mut Memory,
+    origin: ServerUuid,
+    clock: &'t dyn Clock,
+}
+
+impl<'t> Ledger<'t> {
+    pub(super) fn new(connection: &'t Connection, memory: &'t mut Memory, origin: ServerUuid, clock: &'t dyn Clock) -> Self {
+        Self { connection, memory, origin, clock }
+    }
+
+    /// The time that decisions are made at, in seconds: the clock's, but never before the
+    /// latest fact, so that setting the clock back does not lengthen anything.
+    pub fn now(&self) -> i64 {
+        self.clock.now_micros().max(self.memory.latest_stamp).div_euclid(1_000_000)
+    }
+
+    /// How many seconds the clock stands behind the latest fact.
+    pub fn clock_lag_seconds(&self) -> i64 {
+        (self.memory.latest_stamp - self.clock.now_micros()).max(0).div_euclid(1_000_000)
+    }
+
+    /// Licenses, items and handshake codes as they stand.
+    pub fn catalog(&mut self) -> Result<Arc<Catalog>, Error> {
+        if let Some(catalog) = &self.memory.catalog {
+            return Ok(Arc::clone(catalog));
+        }
+        let catalog = Arc::new(Catalog::load(self.connection)?);
+        self.memory.catalog = Some(Arc::clone(&catalog));
+        Ok(catalog)
+    }
+
+    /// Records a fact and applies it. Returns its sequence.
+    pub fn record(&mut self, body: &Body) -> Result<u64, Error> {
+        facts::record(self, body)
+    }
+
+    /// Takes a fact of another server.
+    pub fn replay(&mut self, fact: &facts::Fact) -> Result<(), Error> {
+        self.memory.latest_stamp = self.memory.latest_stamp.max(fact.stamp);
+        facts::replay(self, fact)
+    }
+
+    /// Writes the counters that were gathered since the last call. The writer calls it
+    /// before every commit.
+    pub fn flush(&mut self) -> Result<(), Error> {
+        usage::write(self.connection, &mut self.memory.deltas)
+    }
+
+    /// The number of this server's last fact.
+    pub fn sequence(&self) -> u64 {
+        self.memory.head.sequence
+    }
+
+    /// This server.
+    pub fn origin(&self) -> ServerUuid {
+        self.origin
+    }
+
+    /// The connection, for reading inside the transaction.
+    pub(super) fn connection(&self) -> &'t Connection {
+        self.connection
+    }
+
+    pub(super) fn memory(&mut self) -> &mut Memory {
+        self.memory
+    }
+
+    pub(super) fn head(&self) -> Head {
+        self.memory.head
+    }
+
+    pub(super) fn set_head(&mut self, head: Head) {
+        self.memory.head = head;
+        self.memory.latest_stamp = self.memory.latest_stamp.max(head.stamp);
+    }
+
+    pub(super) fn next_stamp(&self) -> Micros {
+        self.clock.now_micros().max(self.memory.latest_stamp + 1)
+    }
+
+    /// Licenses or codes changed: read them again when they are needed.
+    pub(super) fn forget_catalog(&mut self) {
+        self.memory.catalog = None;
+    }
+}

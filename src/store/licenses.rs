@@ -1,0 +1,92 @@
+//! Licenses and their items.
+
+use rusqlite::{Connection, params};
+
+use super::Error;
+use super::facts::LicenseImported;
+use super::ledger::Ledger;
+use crate::clock::Micros;
+use crate::licensing::{LicenseId, LicenseItem, OrganizationId};
+
+/// A license as imported.
+#[derive(Debug, Clone)]
+pub struct License {
+    /// Its number.
+    pub license_id: LicenseId,
+    /// Its organization.
+    pub organization_id: OrganizationId,
+    /// Its alias.
+    pub alias: String,
+    /// When the vendor issued it, seconds since 1970.
+    pub issued_at: i64,
+    /// When it was imported, seconds since 1970.
+    pub imported_at: i64,
+    /// The vendor's key.
+    pub vendor_kid: String,
+    /// The signed file, compact JWS.
+    pub document: String,
+}
+
+const UPSERT: &str = "INSERT INTO licenses (license_id, organization_id, alias, issued_at, imported_at, vendor_kid, document)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+    ON CONFLICT (license_id) DO UPDATE SET organization_id = ?2, alias = ?3, issued_at = ?4, imported_at = ?5, vendor_kid = ?6, document = ?7
+    WHERE (excluded.issued_at, excluded.document) > (issued_at, document)";
+const REMOVE_ITEMS: &str = "DELETE FROM items WHERE license_id = ?1";
+const UPSERT_ITEM: &str = "INSERT INTO items (item_id, license_id, position, terms) VALUES (?1, ?2, ?3, ?4)
+    ON CONFLICT (item_id) DO UPDATE SET license_id = ?2, position = ?3, terms = ?4 WHERE ?2 <= license_id";
+const LIST: &str = "SELECT license_id, organization_id, alias, issued_at, imported_at, vendor_kid, document FROM licenses ORDER BY license_id";
+const LIST_ITEMS: &str = "SELECT terms FROM items WHERE license_id = ?1 ORDER BY position";
+
+pub(super) const STATEMENTS: &[&str] = &[UPSERT, REMOVE_ITEMS, UPSERT_ITEM, LIST, LIST_ITEMS];
+
+/// The latest issue of a license wins.
+pub(super) fn apply_imported(ledger: &mut Ledger<'_>, stamp: Micros, body: &LicenseImported) -> Result<(), Error> {
+    let connection = ledger.connection();
+    let id = body.license_id.0 as i64;
+    let changed = connection.prepare_cached(UPSERT)?.execute(params![
+        id,
+        body.organization_id.as_str(),
+        body.alias,
+        body.issued_at,
+        stamp.div_euclid(1_000_000),
+        body.vendor_kid,
+        body.document
+    ])?;
+    if changed > 0 {
+        connection.prepare_cached(REMOVE_ITEMS)?.execute(params![id])?;
+        for (position, item) in body.items.iter().enumerate() {
+            let terms = serde_json::to_string(item).map_err(|error| Error::Other(error.to_string()))?;
+            connection.prepare_cached(UPSERT_ITEM)?.execute(params![item.item_id.0 as i64, id, position as i64, terms])?;
+        }
+        ledger.forget_catalog();
+    }
+    Ok(())
+}
+
+/// All licenses with their items.
+pub fn list(connection: &Connection) -> Result<Vec<(License, Vec<LicenseItem>)>, Error> {
+    let mut statement = connection.prepare_cached(LIST)?;
+    let mut rows = statement.query([])?;
+    let mut licenses = Vec::new();
+    while let Some(row) = rows.next()? {
+        let id: i64 = row.get(0)?;
+        let organization: String = row.get(1)?;
+        let license = License {
+            license_id: LicenseId(id as u64),
+            organization_id: organization.parse().map_err(|error| Error::Corrupt(format!("license {id}: {error}")))?,
+            alias: row.get(2)?,
+            issued_at: row.get(3)?,
+            imported_at: row.get(4)?,
+            vendor_kid: row.get(5)?,
+            document: row.get(6)?,
+        };
+        licenses.push((license, list_items(connection, id)?));
+    }
+    Ok(licenses)
+}
+
+fn list_items(connection: &Connection, license_id: i64) -> Result<Vec<LicenseItem>, Error> {
+    let mut statement = connection.prepare_cached(LIST_ITEMS)?;
+    let rows = statement.query_map(params![license_id], |row| row.get::<_, String>(0))?;
+    rows.map(|terms| serde_json::from_str(&terms?).map_err(|error| Error::Corrupt(format!("an item of license {license_id}: {error}")))).collect()
+}

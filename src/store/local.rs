@@ -1,0 +1,21 @@
+//! What belongs to this machine alone and is never replicated: identity, sealed keys.
+
+use rusqlite::{Connection, OptionalExtension as _, params};
+
+use super::Error;
+
+const GET: &str = "SELECT value FROM local WHERE name = ?1";
+const PUT: &str = "INSERT INTO local (name, value) VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET value = ?2";
+
+pub(super) const STATEMENTS: &[&str] = &[GET, PUT];
+
+/// A value by its name.
+pub fn find(connection: &Connection, name: &str) -> Result<Option<Vec<u8>>, Error> {
+    Ok(connection.prepare_cached(GET)?.query_row(params![name], |row| row.get(0)).optional()?)
+}
+
+/// Sets a value.
+pub fn put(connection: &Connection, name: &str, value: &[u8]) -> Result<(), Error> {
+    connection.prepare_cached(PUT)?.execute(params![name, value])?;
+    Ok(())
+}

@@ -1,0 +1,103 @@
+//! SQLite, and the facts in it (architecture §2, §3). Nobody else writes SQL.
+//!
+//! | file | what |
+//! | --- | --- |
+//! | [`facts`] | the journal: record, replay, apply, the chain of hashes |
+//! | [`writer`] | the one thread that writes, and group commit |
+//! | [`ledger`] | what a command sees inside its transaction |
+//! | [`catalog`] | licenses, items and codes in memory |
+//! | [`licenses`] [`handshakes`] [`devices`] [`seats`] [`reports`] [`usage`] | a noun each: its SQL and how facts change it |
+//! | [`local`] | what is this machine's alone |
+//! | [`open`] | pragmas and migrations |
+//! | [`rebuild`] | proof that the tables follow from the journal |
+//! | [`error`] | what can be wrong |
+
+pub mod catalog;
+pub mod devices;
+pub mod error;
+pub mod facts;
+pub mod handshakes;
+pub mod ledger;
+pub mod licenses;
+pub mod local;
+pub mod open;
+pub mod rebuild;
+pub mod reports;
+pub mod seats;
+pub mod usage;
+pub mod writer;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use r2d2_sqlite::SqliteConnectionManager;
+
+use crate::clock::Clock;
+use crate::licensing::ServerUuid;
+
+pub use error::Error;
+pub use ledger::Ledger;
+pub use writer::{Command, Writer};
+
+/// A connection that only reads, on a snapshot of its own.
+pub type Reader = r2d2::PooledConnection<SqliteConnectionManager>;
+
+/// Every statement that is prepared by name, with its file: for the test that prepares
+/// them all on a migrated database.
+pub fn list_statements() -> Vec<(&'static str, &'static str)> {
+    [
+        ("facts", facts::STATEMENTS),
+        ("licenses", licenses::STATEMENTS),
+        ("handshakes", handshakes::STATEMENTS),
+        ("devices", devices::STATEMENTS),
+        ("seats", seats::STATEMENTS),
+        ("reports", reports::STATEMENTS),
+        ("usage", usage::STATEMENTS),
+        ("local", local::STATEMENTS),
+    ]
+    .into_iter()
+    .flat_map(|(file, statements)| statements.iter().map(move |sql| (file, *sql)))
+    .collect()
+}
+
+/// The open database: one writer, several readers.
+pub struct Store {
+    writer: Writer,
+    readers: r2d2::Pool<SqliteConnectionManager>,
+    thread: JoinHandle<()>,
+}
+
+impl Store {
+    /// Starts the writer on an open connection, and readers beside it.
+    pub fn start(path: &Path, connection: rusqlite::Connection, origin: ServerUuid, clock: Arc<dyn Clock>, queue: usize) -> Result<Self, Error> {
+        let manager = SqliteConnectionManager::file(path).with_init(|connection| {
+            open::prepare(connection)?;
+            connection.pragma_update(None, "query_only", true)
+        });
+        let readers = r2d2::Pool::builder().max_size(4).min_idle(Some(1)).test_on_check_out(false).build(manager)?;
+        let (writer, thread) = Writer::start(connection, origin, clock, queue)?;
+        Ok(Self { writer, readers, thread })
+    }
+
+    /// The way to write.
+    pub fn writer(&self) -> &Writer {
+        &self.writer
+    }
+
+    /// A connection that only reads. Blocks while all are in use.
+    pub fn reader(&self) -> Result<Reader, Error> {
+        Ok(self.readers.get()?)
+    }
+
+    /// Writes everything that is queued and closes the file. Whoever still holds a
+    /// [`Writer`] gets [`Error::Stopped`] from then on.
+    pub fn close(self) {
+        let Self { writer, readers, thread } = self;
+        writer.stop();
+        drop(readers);
+        if thread.join().is_err() {
+            tracing::error!("the writer thread had panicked");
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! Opening the file: pragmas on every connection, migrations, and the refusal of a
+//! database that is newer than the program.
+
+use std::path::Path;
+
+use rusqlite::{Connection, OpenFlags};
+
+use super::Error;
+
+/// Numbered, forward only. The number is SQLite's `user_version` afterwards.
+pub const MIGRATIONS: &[(i64, &str)] = &[(1, include_str!("migrations/0001_initial.sql"))];
+
+/// The newest version this program knows.
+pub fn newest_version() -> i64 {
+    MIGRATIONS.last().map_or(0, |(version, _)| *version)
+}
+
+/// The pragmas that every connection runs with, and the value each reads back as.
+/// `synchronous` 2 is FULL: a commit is on disk before anybody is told.
+pub const PRAGMAS: &[(&str, &str)] =
+    &[("journal_mode", "wal"), ("synchronous", "2"), ("foreign_keys", "1"), ("busy_timeout", "5000"), ("temp_store", "2"), ("cache_size", "-32000"), ("trusted_schema", "0")];
+
+/// Sets the pragmas.
+pub fn prepare(connection: &Connection) -> rusqlite::Result<()> {
+    for (name, value) in PRAGMAS {
+        connection.pragma_update(None, name, value)?;
+    }
+    connection.set_prepared_statement_cache_capacity(256);
+    Ok(())
+}
+
+/// Opens for writing, makes the file if it is missing, and brings it to the newest version.
+pub fn open(path: &Path) -> Result<Connection, Error> {
+    let mut connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    prepare(&connection)?;
+    migrate(&mut connection, newest_version())?;
+    Ok(connection)
+}
+
+/// An empty database in memory, at the newest version.
+pub fn open_in_memory() -> Result<Connection, Error> {
+    let mut connection = Connection::open_in_memory()?;
+    connection.set_prepared_statement_cache_capacity(256);
+    migrate(&mut connection, newest_version())?;
+    Ok(connection)
+}
+
+/// Runs the migrations that are missing up to `target`, each in a transaction of its own.
+pub fn migrate(connection: &mut Connection, target: i64) -> Result<(), Error> {
+    let found: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    if found > newest_version() {
+        return Err(Error::NewerDatabase { found, known: newest_version() });
+    }
+    for (version, sql) in MIGRATIONS.iter().filter(|(version, _)| *version > found && *version <= target) {
+        let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+        transaction.execute_batch(sql)?;
+        transaction.pragma_update(None, "user_version", version)?;
+        transaction.commit()?;
+    }
+    Ok(())
+}

@@ -1,0 +1,118 @@
+//! Seats: who holds one, until when, and how many are held (domain §4).
+
+use rusqlite::{Connection, OptionalExtension as _, params};
+
+use super::Error;
+use super::facts::SeatReleased;
+use super::ledger::Ledger;
+use crate::clock::Micros;
+use crate::licensing::{ClientUuid, ItemId, ServerUuid};
+
+/// How many seats of an item are active at a time; kept up to date by the writer, so that
+/// a new device does not cost a walk over all seats.
+#[derive(Debug, Clone, Copy)]
+pub struct Count {
+    active: u64,
+    as_of: i64,
+}
+
+const FIND: &str = "SELECT held_until, refreshed_stamp, released_stamp, active_until FROM seats WHERE client_uuid = ?1 AND item_id = ?2";
+const WRITE: &str = "INSERT INTO seats (client_uuid, item_id, held_until, refreshed_stamp, released_stamp, active_until) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+    ON CONFLICT (client_uuid, item_id) DO UPDATE SET held_until = ?3, refreshed_stamp = ?4, released_stamp = ?5, active_until = ?6";
+const COUNT: &str = "SELECT COUNT(*) FROM seats WHERE item_id = ?1 AND active_until > ?2";
+const COUNT_ENDED: &str = "SELECT COUNT(*) FROM seats WHERE item_id = ?1 AND active_until > ?2 AND active_until <= ?3";
+const RELEASES: &str = "SELECT COALESCE(SUM(count), 0) FROM seat_releases WHERE item_id = ?1";
+const COUNT_RELEASE: &str = "INSERT INTO seat_releases (item_id, origin, count) VALUES (?1, ?2, 1) ON CONFLICT (item_id, origin) DO UPDATE SET count = count + 1";
+
+pub(super) const STATEMENTS: &[&str] = &[FIND, WRITE, COUNT, COUNT_ENDED, RELEASES, COUNT_RELEASE];
+
+/// A seat merges by taking the latest end, the latest refresh and the latest release; it
+/// is active when it was refreshed after it was released.
+#[derive(Debug, Clone, Copy, Default)]
+struct Seat {
+    held_until: i64,
+    refreshed_stamp: Micros,
+    released_stamp: Micros,
+    active_until: i64,
+}
+
+/// The seat is held until the later of two ends.
+pub(super) fn apply_refreshed(ledger: &mut Ledger<'_>, client: ClientUuid, item: ItemId, until: i64, stamp: Micros) -> Result<(), Error> {
+    change(ledger, client, item, |seat| {
+        seat.held_until = seat.held_until.max(until);
+        seat.refreshed_stamp = seat.refreshed_stamp.max(stamp);
+    })
+}
+
+/// The seat is free, unless it was refreshed later.
+pub(super) fn apply_released(ledger: &mut Ledger<'_>, origin: ServerUuid, stamp: Micros, body: &SeatReleased) -> Result<(), Error> {
+    if body.by_admin {
+        ledger.connection().prepare_cached(COUNT_RELEASE)?.execute(params![body.item.0 as i64, origin.bytes()])?;
+    }
+    change(ledger, body.client, body.item, |seat| seat.released_stamp = seat.released_stamp.max(stamp))
+}
+
+fn change(ledger: &mut Ledger<'_>, client: ClientUuid, item: ItemId, mend: impl FnOnce(&mut Seat)) -> Result<(), Error> {
+    let mut seat = find(ledger.connection(), client, item)?.unwrap_or_default();
+    let before = seat.active_until;
+    mend(&mut seat);
+    seat.active_until = if seat.refreshed_stamp > seat.released_stamp { seat.held_until } else { 0 };
+    ledger.connection().prepare_cached(WRITE)?.execute(params![
+        client.bytes(),
+        item.0 as i64,
+        seat.held_until,
+        seat.refreshed_stamp,
+        seat.released_stamp,
+        seat.active_until
+    ])?;
+    if let Some(count) = ledger.memory().seats.get_mut(&item) {
+        match (before > count.as_of, seat.active_until > count.as_of) {
+            (false, true) => count.active += 1,
+            (true, false) => count.active -= 1,
+            (true, true) | (false, false) => {}
+        }
+    }
+    Ok(())
+}
+
+fn find(connection: &Connection, client: ClientUuid, item: ItemId) -> Result<Option<Seat>, Error> {
+    let row = connection
+        .prepare_cached(FIND)?
+        .query_row(params![client.bytes(), item.0 as i64], |row| {
+            Ok(Seat { held_until: row.get(0)?, refreshed_stamp: row.get(1)?, released_stamp: row.get(2)?, active_until: row.get(3)? })
+        })
+        .optional()?;
+    Ok(row)
+}
+
+/// Whether the device holds a seat of the item at `now` (seconds).
+pub fn holds(ledger: &Ledger<'_>, client: ClientUuid, item: ItemId, now: i64) -> Result<bool, Error> {
+    Ok(find(ledger.connection(), client, item)?.is_some_and(|seat| seat.active_until > now))
+}
+
+/// How many seats of the item are held at `now` (seconds).
+pub fn count_active(ledger: &mut Ledger<'_>, item: ItemId, now: i64) -> Result<u64, Error> {
+    let connection = ledger.connection();
+    let count = match ledger.memory().seats.get(&item).copied() {
+        Some(count) if now <= count.as_of => count,
+        Some(count) => {
+            let ended: i64 = connection.prepare_cached(COUNT_ENDED)?.query_row(params![item.0 as i64, count.as_of, now], |row| row.get(0))?;
+            Count { active: count.active - ended as u64, as_of: now }
+        }
+        None => Count { active: read_active(connection, item, now)?, as_of: now },
+    };
+    ledger.memory().seats.insert(item, count);
+    Ok(count.active)
+}
+
+/// The same, read from the table: for listings.
+pub fn read_active(connection: &Connection, item: ItemId, now: i64) -> Result<u64, Error> {
+    let active: i64 = connection.prepare_cached(COUNT)?.query_row(params![item.0 as i64, now], |row| row.get(0))?;
+    Ok(active as u64)
+}
+
+/// How many seats of the item the admin has freed by hand.
+pub fn count_admin_releases(ledger: &Ledger<'_>, item: ItemId) -> Result<u64, Error> {
+    let count: i64 = ledger.connection().prepare_cached(RELEASES)?.query_row(params![item.0 as i64], |row| row.get(0))?;
+    Ok(count as u64)
+}

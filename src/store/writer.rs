@@ -1,0 +1,186 @@
+//! The one thread that writes, and group commit (architecture §3).
+//!
+//! It takes what is queued, without a timer: batches form while the previous commit is on
+//! its way to the disk. Every waiter gets its answer only after the commit. When anything
+//! in a batch fails, the whole batch is undone and each command is tried again alone, so
+//! that one command never takes its neighbours with it.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::thread::JoinHandle;
+
+use rusqlite::Connection;
+use tokio::sync::oneshot;
+
+use super::Error;
+use super::ledger::{Ledger, Memory};
+use crate::clock::Clock;
+use crate::licensing::ServerUuid;
+
+/// Most commands in one transaction.
+const BATCH_MAX: usize = 1_024;
+
+/// One intention that may write. It runs on the writer thread inside a transaction; it
+/// may run twice, so it must not change anything but the ledger.
+pub trait Command: Send + 'static {
+    /// What the caller learns once it is on disk.
+    type Answer: Send + 'static;
+
+    /// Loads, decides, records. A refusal is an answer; an error undoes the command.
+    fn execute(&self, ledger: &mut Ledger<'_>) -> Result<Self::Answer, Error>;
+}
+
+trait Job: Send {
+    fn run(&mut self, ledger: &mut Ledger<'_>) -> Result<(), Error>;
+    fn finish(self: Box<Self>, committed: Result<(), Error>);
+}
+
+struct Waiting<C: Command> {
+    command: C,
+    answer: Option<C::Answer>,
+    reply: oneshot::Sender<Result<C::Answer, Error>>,
+}
+
+impl<C: Command> Job for Waiting<C> {
+    fn run(&mut self, ledger: &mut Ledger<'_>) -> Result<(), Error> {
+        let executed = catch_unwind(AssertUnwindSafe(|| self.command.execute(ledger)));
+        match executed {
+            Ok(answer) => {
+                self.answer = Some(answer?);
+                Ok(())
+            }
+            Err(panic) => {
+                let text = panic.downcast_ref::<String>().cloned().or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
+                Err(Error::Panic(text.unwrap_or_else(|| "panic".to_owned())))
+            }
+        }
+    }
+
+    fn finish(self: Box<Self>, committed: Result<(), Error>) {
+        let Self { answer, reply, .. } = *self;
+        // The caller may have gone away; what it asked for is done all the same.
+        let _ = reply.send(committed.and_then(|()| answer.ok_or(Error::Stopped)));
+    }
+}
+
+/// What travels through the queue; `None` ends the thread after what came before it.
+type Queued = Option<Box<dyn Job>>;
+
+/// The way to the writer thread. Cheap to clone.
+#[derive(Clone)]
+pub struct Writer {
+    queue: SyncSender<Queued>,
+}
+
+impl Writer {
+    /// Starts the thread.
+    pub(super) fn start(connection: Connection, origin: ServerUuid, clock: Arc<dyn Clock>, queue: usize) -> Result<(Self, JoinHandle<()>), Error> {
+        let memory = Memory::load(&connection, origin)?;
+        let (sender, receiver) = sync_channel(queue);
+        let thread = std::thread::Builder::new()
+            .name("writer".to_owned())
+            .spawn(move || Desk { connection, memory, origin, clock }.work(&receiver))
+            .map_err(|error| Error::Io(error.to_string()))?;
+        Ok((Self { queue: sender }, thread))
+    }
+
+    /// Queues a command; resolves when it is on disk, or has failed and left no trace.
+    pub fn submit<C: Command>(&self, command: C) -> impl Future<Output = Result<C::Answer, Error>> + use<C> {
+        let (reply, answer) = oneshot::channel();
+        let queued = self.queue.try_send(Some(Box::new(Waiting { command, answer: None, reply }))).map_err(|error| match error {
+            TrySendError::Full(_) => Error::QueueFull,
+            TrySendError::Disconnected(_) => Error::Stopped,
+        });
+        async move {
+            queued?;
+            answer.await.map_err(|_| Error::Stopped)?
+        }
+    }
+
+    /// The same for callers outside of an asynchronous runtime.
+    pub fn submit_blocking<C: Command>(&self, command: C) -> Result<C::Answer, Error> {
+        let (reply, answer) = oneshot::channel();
+        self.queue.send(Some(Box::new(Waiting { command, answer: None, reply }))).map_err(|_| Error::Stopped)?;
+        answer.blocking_recv().map_err(|_| Error::Stopped)?
+    }
+}
+
+impl Writer {
+    /// Ends the thread once everything queued so far is written. Later commands fail.
+    pub(super) fn stop(&self) {
+        // Fails only when the thread has ended already.
+        let _ = self.queue.send(None);
+    }
+}
+
+struct Desk {
+    connection: Connection,
+    memory: Memory,
+    origin: ServerUuid,
+    clock: Arc<dyn Clock>,
+}
+
+impl Desk {
+    fn work(mut self, queue: &Receiver<Queued>) {
+        let mut batch = Vec::with_capacity(BATCH_MAX);
+        let mut stop = false;
+        while !stop {
+            let Ok(Some(first)) = queue.recv() else { break };
+            batch.push(first);
+            let committed = self.transaction(&mut batch, || match queue.try_recv() {
+                Ok(Some(job)) => Some(job),
+                Ok(None) => {
+                    stop = true;
+                    None
+                }
+                Err(_) => None,
+            });
+            if committed.is_err() && batch.len() > 1 {
+                for job in batch.drain(..) {
+                    let mut alone = vec![job];
+                    let committed = self.transaction(&mut alone, || None);
+                    alone.into_iter().for_each(|job| job.finish(committed.clone()));
+                }
+            } else {
+                batch.drain(..).for_each(|job| job.finish(committed.clone()));
+            }
+        }
+    }
+
+    /// Runs the batch, and whatever arrives meanwhile, in one transaction.
+    fn transaction(&mut self, batch: &mut Vec<Box<dyn Job>>, more: impl FnMut() -> Queued) -> Result<(), Error> {
+        let result = self.try_transaction(batch, more);
+        if let Err(error) = &result {
+            tracing::error!(%error, commands = batch.len(), "a transaction was undone");
+            if !self.connection.is_autocommit() {
+                // Fails only when SQLite has rolled back by itself.
+                let _ = self.connection.execute_batch("ROLLBACK");
+            }
+            match Memory::load(&self.connection, self.origin) {
+                Ok(memory) => self.memory = memory,
+                Err(error) => tracing::error!(%error, "the journal's head cannot be read"),
+            }
+        }
+        result
+    }
+
+    fn try_transaction(&mut self, batch: &mut Vec<Box<dyn Job>>, mut more: impl FnMut() -> Queued) -> Result<(), Error> {
+        self.connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
+        let mut ledger = Ledger::new(&self.connection, &mut self.memory, self.origin, &*self.clock);
+        let mut next = 0;
+        loop {
+            while let Some(job) = batch.get_mut(next) {
+                job.run(&mut ledger)?;
+                next += 1;
+            }
+            match if batch.len() < BATCH_MAX { more() } else { None } {
+                Some(job) => batch.push(job),
+                None => break,
+            }
+        }
+        ledger.flush()?;
+        self.connection.prepare_cached("COMMIT")?.execute([])?;
+        Ok(())
+    }
+}
