@@ -91,6 +91,11 @@ impl<'t> Ledger<'t> {
         usage::write(self.connection, &mut self.memory.deltas)
     }
 
+    /// Sets a value that is this machine's alone.
+    pub fn put_local(&mut self, name: &str, value: &[u8]) -> Result<(), Error> {
+        super::local::put(self.connection, name, value)
+    }
+
     /// The number of this server's last fact.
     pub fn sequence(&self) -> u64 {
         self.memory.head.sequence
@@ -119,7 +124,8 @@ impl<'t> Ledger<'t> {
         self.memory.latest_stamp = self.memory.latest_stamp.max(head.stamp);
     }
 
-    pub(super) fn next_stamp(&self) -> Micros {
+    /// The time that the next fact will carry, in microseconds.
+    pub fn next_stamp(&self) -> Micros {
         self.clock.now_micros().max(self.memory.latest_stamp + 1)
     }
 

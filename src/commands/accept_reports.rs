@@ -1,0 +1,183 @@
+//! A device tells what it did (domain §5). Each report is taken once, charged to the
+//! items of its code, and one fact holds all the new ones of a request.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use super::Site;
+use crate::documents::Claims;
+use crate::licensing::charging::{self, Purse};
+use crate::licensing::item::{SeatStarts, same_word};
+use crate::licensing::{LicenseItem, Slot, grace, seat};
+use crate::protocol::ErrorCode;
+use crate::protocol::reports::{RejectedReport, ReportsRequest, UsageReport};
+use crate::store::catalog::Catalog;
+use crate::store::facts::{Body, ChargedReport, ItemSeat, ReportsAccepted};
+use crate::store::handshakes::Handshake;
+use crate::store::{Command, Error, Ledger, reports, seats, usage};
+
+/// See the module.
+pub struct AcceptReports {
+    /// The site.
+    pub site: Arc<Site>,
+    /// The request, validated.
+    pub request: ReportsRequest,
+    /// What its authorization says, verified; its device is the request's.
+    pub claims: Claims,
+}
+
+/// What became of the reports.
+#[derive(Debug, Default)]
+pub struct Accepted {
+    /// Ids of reports taken now.
+    pub accepted: Vec<uuid::Uuid>,
+    /// Ids of reports taken before.
+    pub duplicate: Vec<uuid::Uuid>,
+    /// Reports not taken.
+    pub rejected: Vec<RejectedReport>,
+    /// The fact that holds the accepted ones; with none accepted, this server's last fact.
+    pub sequence: u64,
+    /// The server's time, seconds since 1970.
+    pub now: i64,
+}
+
+impl Command for AcceptReports {
+    type Answer = Accepted;
+
+    fn execute(&self, ledger: &mut Ledger<'_>) -> Result<Accepted, Error> {
+        let catalog = ledger.catalog()?;
+        let now = ledger.now();
+        let mut answer = Accepted { now, ..Accepted::default() };
+        let mut charged: Vec<ChargedReport> = Vec::new();
+        let mut seen = HashSet::new();
+        let mut purses: Vec<Purse> = Vec::new();
+        let mut items: Vec<&LicenseItem> = Vec::new();
+        for report in &self.request.reports {
+            if !seen.insert(report.report_id) || reports::is_known(ledger, report.report_id)? {
+                answer.duplicate.push(report.report_id);
+                continue;
+            }
+            match self.prepare(report, &catalog, now) {
+                Err((code, detail)) => answer.rejected.push(RejectedReport { report_id: report.report_id, code: code.number(), detail }),
+                Ok(prepared) => {
+                    charged.push(self.charge(ledger, report, &prepared, &mut purses)?);
+                    answer.accepted.push(report.report_id);
+                    for item in prepared.items {
+                        if !items.iter().any(|known| known.item_id == item.item_id) {
+                            items.push(item);
+                        }
+                    }
+                }
+            }
+        }
+        if charged.is_empty() {
+            answer.sequence = ledger.sequence();
+            return Ok(answer);
+        }
+        let mut held = Vec::new();
+        for item in items.into_iter().filter(|item| charged.iter().any(|report| report.charges.iter().any(|charge| charge.item_id == item.item_id))) {
+            if let Some(until) = self.seat_after_use(ledger, item, now)? {
+                held.push(ItemSeat { id: item.item_id, until: Some(until) });
+            }
+        }
+        answer.sequence = ledger.record(&Body::ReportsAccepted(ReportsAccepted { client: self.request.client_uuid, reports: charged, seats: held }))?;
+        Ok(answer)
+    }
+}
+
+struct Prepared<'c> {
+    code: &'c Handshake,
+    slot: Slot,
+    items: Vec<&'c LicenseItem>,
+}
+
+impl AcceptReports {
+    /// Which code and items a report is for, or why it is not taken.
+    fn prepare<'c>(&self, report: &UsageReport, catalog: &'c Catalog, now: i64) -> Result<Prepared<'c>, (ErrorCode, String)> {
+        let slot = Slot::containing(report.slot.timestamp());
+        slot.check(now).map_err(|error| {
+            let code = ErrorCode::from(error);
+            (code, format!("slot {slot}, and the server's time is {}: {}", crate::clock::rfc3339(now), code.title().to_lowercase()))
+        })?;
+        let same_code = report.handshake_code == self.claims.hs.as_str();
+        // The name may have gone since the device got its authorization; what was done under it still counts.
+        let code = catalog
+            .find_code_by_name(&report.handshake_code)
+            .or_else(|| catalog.find_code(self.claims.hid).filter(|_| same_code))
+            .ok_or_else(|| (ErrorCode::UnknownHandshakeCode, format!("handshake code '{}' does not exist on this server", report.handshake_code)))?;
+        if code.organization_id != self.claims.org {
+            return Err((ErrorCode::ForeignHandshakeCode, format!("handshake code '{}' belongs to another organization than the authorization", report.handshake_code)));
+        }
+        let items = self.payers(report, slot, code, catalog);
+        if !items.is_empty() {
+            return Ok(Prepared { code, slot, items });
+        }
+        let product = catalog.items_in_order(code).iter().any(|item| same_word(&item.product, &report.product));
+        let authorized = self.claims.items.iter().any(|item| same_word(&item.product, &report.product));
+        Err(match (product || authorized, &report.module) {
+            (true, Some(module)) => (ErrorCode::ModuleNotCovered, format!("module '{module}' of product '{}' is not covered by an item of {}", report.product, code.name())),
+            _ => (ErrorCode::ProductMismatch, format!("no item of {} counts {}s of product '{}'", code.name(), report.unit, report.product)),
+        })
+    }
+
+    /// The items that may pay, in the order of use. A device that was authorized for one
+    /// charge way pays in that charge way. When the code has changed so much that none is
+    /// left, the items of the authorization pay: use that was really done is never dropped.
+    fn payers<'c>(&self, report: &UsageReport, slot: Slot, code: &Handshake, catalog: &'c Catalog) -> Vec<&'c LicenseItem> {
+        let module = report.module.as_deref();
+        let matches = |item: &LicenseItem| charging::matches(item, &report.product, module, report.unit, slot.start());
+        let authorized: Vec<_> = self.claims.items.iter().filter(|item| same_word(&item.product, &report.product)).collect();
+        let mut items: Vec<&LicenseItem> = Vec::new();
+        for id in catalog.items_in_order(code).iter().map(|item| item.item_id) {
+            items.extend(catalog.find_item(id).map(|entry| &entry.item).filter(|item| matches(item)));
+        }
+        if code.code_id == self.claims.hid && !authorized.is_empty() {
+            items.retain(|item| authorized.iter().any(|granted| granted.charge_way == item.charge_way));
+        }
+        if items.is_empty() {
+            let fits = |item: &&LicenseItem| {
+                module.is_none_or(|module| item.permits_module(module)) && item.charge_way.quota_unit().is_none_or(|unit| unit == report.unit)
+            };
+            items.extend(authorized.iter().filter_map(|granted| catalog.find_item(granted.item_id)).map(|entry| &entry.item).filter(fits));
+        }
+        items
+    }
+
+    fn charge(&self, ledger: &mut Ledger<'_>, report: &UsageReport, prepared: &Prepared<'_>, purses: &mut Vec<Purse>) -> Result<ChargedReport, Error> {
+        let mut paying = Vec::with_capacity(prepared.items.len());
+        for item in &prepared.items {
+            let purse = match purses.iter().find(|purse| purse.item_id == item.item_id) {
+                Some(purse) => *purse,
+                None => Purse::of(item, if item.charge_way.quota_unit().is_some() { usage::used(ledger, item.item_id)? } else { 0 }),
+            };
+            paying.push(purse);
+        }
+        let charges = charging::charge(&report.counts, &mut paying);
+        for paid in paying {
+            match purses.iter_mut().find(|purse| purse.item_id == paid.item_id) {
+                Some(purse) => *purse = paid,
+                None => purses.push(paid),
+            }
+        }
+        Ok(ChargedReport {
+            id: report.report_id,
+            slot: prepared.slot,
+            code: prepared.code.code_id,
+            product: report.product.clone(),
+            unit: report.unit,
+            module: report.module.clone(),
+            instances: report.instances.unwrap_or(1),
+            charges,
+        })
+    }
+
+    /// A seat is refreshed by every accepted report, and taken by the first use where the
+    /// item says so.
+    fn seat_after_use(&self, ledger: &Ledger<'_>, item: &LicenseItem, now: i64) -> Result<Option<i64>, Error> {
+        if !item.charge_way.takes_seats() || now > grace::end_at(item) {
+            return Ok(None);
+        }
+        let holds = seats::holds(ledger, self.request.client_uuid, item.item_id, now)?;
+        Ok(seat::active_until(item, now).filter(|_| holds || item.seat_starts == SeatStarts::FirstUse))
+    }
+}

@@ -1,0 +1,42 @@
+//! Every write, whoever asks: one file per intention. A command loads what it needs, asks
+//! the pure core in [`crate::licensing`], and records facts; refusals are values.
+//!
+//! | file | intention |
+//! | --- | --- |
+//! | [`authorize`] | a device wants to work |
+//! | [`accept_reports`] | a device tells what it did |
+//! | [`release_seat`] | a device or the admin gives a seat back |
+//! | [`reset_device`] | the admin lets a device in again after a clone alarm |
+//! | [`import_license`] | the admin brings a license file |
+//! | [`handshake`] | the admin makes, edits, orders, stars or deletes handshake codes |
+//! | [`site`] | what all of them know: identity, secret key, vendors, certificates |
+
+pub mod accept_reports;
+pub mod authorize;
+pub mod handshake;
+pub mod import_license;
+pub mod release_seat;
+pub mod reset_device;
+pub mod site;
+
+pub use site::Site;
+
+/// Why something an admin asked for was not done. Nothing was changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Refusal {
+    /// What was named does not exist.
+    NotFound(String),
+    /// It stands against what is there.
+    Conflict(String),
+    /// A value is wrong: the field, and what is expected.
+    Invalid(&'static str, String),
+}
+
+impl Refusal {
+    /// What happened and what to do.
+    pub fn detail(&self) -> &str {
+        match self {
+            Self::NotFound(detail) | Self::Conflict(detail) | Self::Invalid(_, detail) => detail,
+        }
+    }
+}

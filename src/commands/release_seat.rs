@@ -1,0 +1,67 @@
+//! A seat is given back, by its device or by the admin (domain §4, "Seats").
+
+use super::Refusal;
+use crate::licensing::{ClientUuid, ItemId};
+use crate::store::facts::{Body, SeatReleased};
+use crate::store::{Command, Error, Ledger, seats};
+
+/// A device gives back the seats of its authorization. Seats that it does not hold are
+/// passed over, so that the request may be repeated.
+pub struct ReleaseByDevice {
+    /// The device.
+    pub client: ClientUuid,
+    /// The items of its authorization.
+    pub items: Vec<ItemId>,
+}
+
+impl Command for ReleaseByDevice {
+    /// How many seats were freed.
+    type Answer = usize;
+
+    fn execute(&self, ledger: &mut Ledger<'_>) -> Result<usize, Error> {
+        let now = ledger.now();
+        let mut freed = 0;
+        for item in &self.items {
+            if seats::holds(ledger, self.client, *item, now)? {
+                ledger.record(&Body::SeatReleased(SeatReleased { client: self.client, item: *item, by_admin: false }))?;
+                freed += 1;
+            }
+        }
+        Ok(freed)
+    }
+}
+
+/// The admin frees a seat. The item's allowance limits how often, so that one seat cannot
+/// be shared by hand.
+pub struct ReleaseByAdmin {
+    /// The device.
+    pub client: ClientUuid,
+    /// The item.
+    pub item: ItemId,
+}
+
+impl Command for ReleaseByAdmin {
+    /// How many releases of the allowance are left.
+    type Answer = Result<u64, Refusal>;
+
+    fn execute(&self, ledger: &mut Ledger<'_>) -> Result<Self::Answer, Error> {
+        let catalog = ledger.catalog()?;
+        let Some(entry) = catalog.find_item(self.item) else {
+            return Ok(Err(Refusal::NotFound(format!("item {} is not installed: `license list` shows the items", self.item))));
+        };
+        let now = ledger.now();
+        if !seats::holds(ledger, self.client, self.item, now)? {
+            return Ok(Err(Refusal::NotFound(format!("device {} holds no seat of item {}: `device list` shows who does", self.client, self.item))));
+        }
+        let allowance = u64::from(entry.item.release_allowance);
+        let done = seats::count_admin_releases(ledger, self.item)?;
+        if done >= allowance {
+            return Ok(Err(Refusal::Conflict(format!(
+                "all {allowance} releases by hand that item {} allows are used: the seat frees itself when the device has been idle for its period, or ask the vendor for a larger quota",
+                self.item
+            ))));
+        }
+        ledger.record(&Body::SeatReleased(SeatReleased { client: self.client, item: self.item, by_admin: true }))?;
+        Ok(Ok(allowance - done - 1))
+    }
+}

@@ -1,0 +1,201 @@
+//! What every command knows of this installation: who it is, whom it trusts, and the
+//! vendor's certificates under which it signs (architecture §5).
+
+use std::collections::{HashMap, HashSet};
+use std::path::PathBuf;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use crate::documents::secret::SecretKey;
+use crate::documents::{
+    Authorization, Claims, Error, HardwareFingerprint, LicenseFile, PreparedHeader, ServerCertificate, ServerIdentity, VerifyingKey, authorization, load_vendor_dir, load_vendor_key,
+};
+use crate::licensing::{OrganizationId, ServerUuid};
+use crate::store::catalog::Catalog;
+
+/// Days that a server goes on after its hardware changed, while the admin carries a new
+/// request to the vendor.
+pub const HARDWARE_GRACE_DAYS: i64 = 14;
+
+/// Name of the row in `local` that holds [`HardwareBinding`].
+pub const HARDWARE_ROW: &str = "hardware";
+
+/// The machine that this installation is bound to.
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
+pub struct HardwareBinding {
+    /// The machine it was bound to last.
+    pub bound_to: HardwareFingerprint,
+    /// Since when it runs on another one, seconds since 1970.
+    pub changed_since: Option<i64>,
+}
+
+/// Where the vendors' public keys are.
+#[derive(Debug, Clone, Default)]
+pub struct VendorFiles {
+    /// `DATA/vendors/`: every `*.pub` in it.
+    pub directory: PathBuf,
+    /// Further files, from the settings.
+    pub files: Vec<PathBuf>,
+}
+
+/// A certificate of this server, ready to sign under.
+pub struct Certified {
+    /// The vendor's word.
+    pub certificate: ServerCertificate,
+    /// The header of every authorization under it.
+    pub header: PreparedHeader,
+}
+
+#[derive(Default)]
+struct Certificates {
+    own: HashMap<(OrganizationId, String), Arc<Certified>>,
+    servers: HashSet<ServerUuid>,
+}
+
+/// See the module.
+pub struct Site {
+    identity: ServerIdentity,
+    secret: SecretKey,
+    vendor_files: VendorFiles,
+    vendors: RwLock<Arc<[VerifyingKey]>>,
+    certificates: RwLock<Arc<Certificates>>,
+    hardware: RwLock<HardwareBinding>,
+}
+
+impl Site {
+    /// A site; vendors' keys are read now, and warnings tell which could not be.
+    pub fn new(identity: ServerIdentity, secret: SecretKey, vendor_files: VendorFiles, hardware: HardwareBinding) -> (Self, Vec<Error>) {
+        let (vendors, problems) = load_vendors(&vendor_files);
+        let site = Self {
+            identity,
+            secret,
+            vendor_files,
+            vendors: RwLock::new(vendors.into()),
+            certificates: RwLock::default(),
+            hardware: RwLock::new(hardware),
+        };
+        (site, problems)
+    }
+
+    /// Who this server is.
+    pub fn identity(&self) -> &ServerIdentity {
+        &self.identity
+    }
+
+    /// This server's UUID.
+    pub fn uuid(&self) -> ServerUuid {
+        self.identity.uuid
+    }
+
+    /// The key that seals secrets at rest.
+    pub fn secret(&self) -> &SecretKey {
+        &self.secret
+    }
+
+    /// The vendors that are trusted, as last read.
+    pub fn vendors(&self) -> Arc<[VerifyingKey]> {
+        Arc::clone(&self.vendors.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Reads the vendors' keys again: an admin adds one while the server runs.
+    pub fn reload_vendors(&self) -> Arc<[VerifyingKey]> {
+        let (vendors, problems) = load_vendors(&self.vendor_files);
+        for problem in problems {
+            tracing::warn!(%problem, "a vendor's public key cannot be read");
+        }
+        let vendors: Arc<[VerifyingKey]> = vendors.into();
+        *self.vendors.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&vendors);
+        vendors
+    }
+
+    /// Where an admin puts a vendor's public key.
+    pub fn vendor_directory(&self) -> &PathBuf {
+        &self.vendor_files.directory
+    }
+
+    /// Takes the certificates of the installed licenses; called at the start and whenever
+    /// a license was imported.
+    pub fn refresh_certificates(&self, catalog: &Catalog) {
+        let mut fresh = Certificates::default();
+        for license in catalog.licenses() {
+            // The file was verified when it was imported, and the journal keeps it unchanged.
+            let Ok(payload) = LicenseFile::from_jws(&license.document).and_then(|file| file.unverified_license()) else {
+                tracing::error!(license_id = %license.license_id, "an installed license cannot be read");
+                continue;
+            };
+            fresh.servers.extend(payload.servers.iter().map(|server| server.uuid));
+            let Some(text) = payload.certificate_for(self.uuid()) else { continue };
+            let Some(certificate) = read_certificate(text) else { continue };
+            let key = (license.organization_id.clone(), license.vendor_kid.clone());
+            if fresh.own.get(&key).is_none_or(|known| known.certificate.not_after < certificate.not_after) {
+                let header = authorization::prepared_header(&self.identity.key, text);
+                fresh.own.insert(key, Arc::new(Certified { certificate, header }));
+            }
+        }
+        *self.certificates.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(fresh);
+    }
+
+    /// The certificate to sign under for an organization's items of a vendor.
+    pub fn find_certificate(&self, organization: &OrganizationId, vendor_kid: &str) -> Option<Arc<Certified>> {
+        let certificates = Arc::clone(&self.certificates.read().unwrap_or_else(PoisonError::into_inner));
+        certificates.own.get(&(organization.clone(), vendor_kid.to_owned())).cloned()
+    }
+
+    /// Checks an authorization that a device shows: signed by this server, or by a server
+    /// that a license installed here names and its vendor certified.
+    pub fn verify_authorization(&self, text: &str) -> Result<Claims, Error> {
+        let authorization = Authorization::parse(text)?;
+        let own = self.identity.key.verifying_key();
+        if authorization.kid() == own.kid() {
+            return authorization.verify_with_key(own);
+        }
+        let (claims, _) = authorization.verify_chain(&self.vendors())?;
+        let certificates = Arc::clone(&self.certificates.read().unwrap_or_else(PoisonError::into_inner));
+        if certificates.servers.contains(&claims.iss) {
+            Ok(claims)
+        } else {
+            Err(Error::field("iss", "the authorization is from a server of another site; get a new one here"))
+        }
+    }
+
+    /// The machine this installation is bound to.
+    pub fn hardware(&self) -> HardwareBinding {
+        self.hardware.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The vendor has certified this server on the machine where it runs now.
+    pub fn rebind_hardware(&self) {
+        *self.hardware.write().unwrap_or_else(PoisonError::into_inner) = HardwareBinding { bound_to: self.identity.hardware.clone(), changed_since: None };
+    }
+
+    /// Why this server may not authorize anybody at `now` (seconds), if it may not.
+    pub fn find_hardware_problem(&self, now: i64) -> Option<String> {
+        let since = self.hardware.read().unwrap_or_else(PoisonError::into_inner).changed_since?;
+        (now - since > HARDWARE_GRACE_DAYS * 86_400).then(|| {
+            format!(
+                "this server runs on other hardware than it was licensed for since {}, and the {HARDWARE_GRACE_DAYS} days of grace are over: make an activation request (`license request`), have the vendor activate the license for it, and import that",
+                crate::clock::rfc3339(since)
+            )
+        })
+    }
+}
+
+fn read_certificate(text: &str) -> Option<ServerCertificate> {
+    let jws = crate::documents::Jws::parse(text, crate::documents::server_certificate::TYP, crate::documents::server_certificate::MAX_BYTES).ok()?;
+    serde_json::from_slice(jws.unverified_payload()).ok()
+}
+
+fn load_vendors(files: &VendorFiles) -> (Vec<VerifyingKey>, Vec<Error>) {
+    let mut problems = Vec::new();
+    let mut vendors = load_vendor_dir(&files.directory).unwrap_or_else(|problem| {
+        problems.push(problem);
+        Vec::new()
+    });
+    for path in &files.files {
+        match load_vendor_key(path) {
+            Ok(key) if vendors.contains(&key) => {}
+            Ok(key) => vendors.push(key),
+            Err(problem) => problems.push(problem),
+        }
+    }
+    (vendors, problems)
+}
