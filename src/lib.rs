@@ -1,9 +1,17 @@
 //! wip
-pub mod clock;
-pub mod licensing;
-pub mod protocol;
-pub mod documents;
 #[cfg(feature = "server")]
-pub mod store;
+pub mod app;
+#[cfg(feature = "client")]
+pub mod client;
+pub mod clock;
 #[cfg(feature = "server")]
 pub mod commands;
+pub mod documents;
+#[cfg(feature = "server")]
+pub mod http;
+pub mod licensing;
+pub mod protocol;
+#[cfg(feature = "server")]
+pub mod settings;
+#[cfg(feature = "server")]
+pub mod store;

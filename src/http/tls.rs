@@ -25,7 +25,7 @@ use serde::{Deserialize, Serialize};
 use names::{plain_name, subject_name};
 use validity::Validity;
 
-pub use names::default_names;
+pub use names::{default_names, host_name};
 
 mod names;
 mod validity;

@@ -28,7 +28,7 @@ pub mod usage;
 pub mod writer;
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use r2d2_sqlite::SqliteConnectionManager;
@@ -65,7 +65,7 @@ pub fn list_statements() -> Vec<(&'static str, &'static str)> {
 pub struct Store {
     writer: Writer,
     readers: r2d2::Pool<SqliteConnectionManager>,
-    thread: JoinHandle<()>,
+    thread: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Store {
@@ -77,7 +77,7 @@ impl Store {
         });
         let readers = r2d2::Pool::builder().max_size(4).min_idle(Some(1)).test_on_check_out(false).build(manager)?;
         let (writer, thread) = Writer::start(connection, origin, clock, queue)?;
-        Ok(Self { writer, readers, thread })
+        Ok(Self { writer, readers, thread: Mutex::new(Some(thread)) })
     }
 
     /// The way to write.
@@ -92,11 +92,10 @@ impl Store {
 
     /// Writes everything that is queued and closes the file. Whoever still holds a
     /// [`Writer`] gets [`Error::Stopped`] from then on.
-    pub fn close(self) {
-        let Self { writer, readers, thread } = self;
-        writer.stop();
-        drop(readers);
-        if thread.join().is_err() {
+    pub fn close(&self) {
+        self.writer.stop();
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if thread.is_some_and(|thread| thread.join().is_err()) {
             tracing::error!("the writer thread had panicked");
         }
     }

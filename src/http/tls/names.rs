@@ -12,14 +12,19 @@ use super::TlsError;
 /// `extra`. Without duplicates; names no certificate can carry are left out, except in `extra`.
 pub fn default_names(listen: &[SocketAddr], extra: &[String]) -> Vec<String> {
     let mut names: Vec<String> = ["localhost", "127.0.0.1", "::1"].map(str::to_owned).into();
-    let host_name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    names.extend(Some(plain_name(&host_name)).filter(|name| subject_name(name).is_ok()));
+    names.extend(host_name());
     names.extend(listen.iter().map(|address| address.ip()).filter(|ip| !ip.is_unspecified()).map(|ip| ip.to_string()));
     names.extend(primary_addresses().map(|ip| ip.to_string()));
     names.extend(extra.iter().map(|name| plain_name(name)));
     let mut seen = std::collections::HashSet::new();
     names.retain(|name| !name.is_empty() && seen.insert(name.clone()));
     names
+}
+
+/// The name of this machine, when it has one that a certificate can carry.
+pub fn host_name() -> Option<String> {
+    let text = std::fs::read_to_string("/proc/sys/kernel/hostname").ok()?;
+    Some(plain_name(&text)).filter(|name| !name.is_empty() && subject_name(name).is_ok())
 }
 
 /// The addresses this machine speaks from. Connecting a UDP socket only looks up the route; no packet is sent.

@@ -1,0 +1,295 @@
+//! The composition root: opens the data directory, puts the rooms together, starts the
+//! server, and stops it in order. The only place that knows everybody.
+
+use std::fs::{self, File, TryLockError};
+use std::net::SocketAddr;
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::web::Data;
+use rusqlite::Connection;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::clock::Clock;
+use crate::commands::Site;
+use crate::commands::site::{HARDWARE_ROW, HardwareBinding, VendorFiles};
+use crate::documents::secret::SecretKey;
+use crate::documents::{Hardware, ServerIdentity, SigningKey, replace_file};
+use crate::http::rate_limit::RateLimit;
+use crate::http::server::{self, Listeners, Running};
+use crate::http::tls::{self, Leaf, SiteAuthority, SwappableCertificate};
+use crate::http::Context;
+use crate::licensing::ServerUuid;
+use crate::settings::Settings;
+use crate::store::catalog::Catalog;
+use crate::store::{self, Store, local, open};
+
+/// Where the server does not start, and why.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Another process has the data directory.
+    #[error("{0} is in use by another tollkeeper process: stop it first, or use another --data")]
+    InUse(PathBuf),
+    /// Something in the data directory cannot be used.
+    #[error("{0}")]
+    Data(String),
+    /// The database cannot be used.
+    #[error("{}: {error}", path.display())]
+    Store {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        error: store::Error,
+    },
+    /// An address cannot be listened on, or a socket cannot be made.
+    #[error("{0}")]
+    Listen(String),
+}
+
+impl From<tls::TlsError> for StartError {
+    fn from(error: tls::TlsError) -> Self {
+        Self::Data(error.to_string())
+    }
+}
+
+/// Whether the whole server starts, or only what a command needs that runs without one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Extent {
+    /// HTTPS, HTTP and the admin socket.
+    Server,
+    /// The admin socket only.
+    AdminOnly,
+}
+
+/// A running server.
+pub struct App {
+    http: Running,
+    context: Data<Context>,
+    https: Vec<SocketAddr>,
+    plain: Vec<SocketAddr>,
+    patience: Duration,
+    // Held until the end: whoever has it may write.
+    _lock: File,
+}
+
+/// The server's identity as the database keeps it, sealed.
+#[derive(Serialize, Deserialize)]
+struct StoredIdentity {
+    uuid: Uuid,
+    key_pkcs8: Vec<u8>,
+}
+
+const IDENTITY_ROW: &str = "identity";
+const AUTHORITY_ROW: &str = "site authority";
+const LEAF_ROW: &str = "server certificate";
+
+impl App {
+    /// Starts on this machine's hardware.
+    pub fn start(settings: &Settings, clock: Arc<dyn Clock>, extent: Extent) -> Result<Self, StartError> {
+        Self::start_on(settings, clock, extent, &Hardware::read())
+    }
+
+    /// Starts on hardware that is given: tests move a data directory to "another machine".
+    pub fn start_on(settings: &Settings, clock: Arc<dyn Clock>, extent: Extent, hardware: &Hardware) -> Result<Self, StartError> {
+        let data = settings.data.as_path();
+        prepare_directory(data)?;
+        let lock = take_lock(data)?;
+        // Addresses first: a port that is taken should not leave a half-made installation.
+        let mut listeners = Listeners::default();
+        let (mut https_addresses, mut http_addresses) = (settings_addresses(settings.listen_addresses())?, settings_addresses(settings.http_addresses())?);
+        if extent == Extent::Server {
+            let listen = |addresses: &[SocketAddr]| server::bind(addresses).map_err(|error| StartError::Listen(error.to_string()));
+            listeners.https = listen(&https_addresses)?;
+            listeners.http = listen(&http_addresses)?;
+            let local = |listeners: &[std::net::TcpListener]| listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect::<Vec<_>>();
+            (https_addresses, http_addresses) = (local(&listeners.https), local(&listeners.http));
+        }
+
+        let path = data.join("tollkeeper.db");
+        let broken = |error: store::Error| StartError::Store { path: path.clone(), error };
+        let connection = open::open(&path).map_err(broken)?;
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).map_err(|error| StartError::Data(format!("{}: {error}", path.display())))?;
+        let is_new = local::find(&connection, IDENTITY_ROW).map_err(broken)?.is_none();
+        let secret = SecretKey::load_or_create(&data.join("secret.key"), is_new).map_err(|error| StartError::Data(error.to_string()))?;
+        let vault = Vault { connection: &connection, secret: &secret };
+
+        let now = clock.now_seconds();
+        let identity = vault.load_identity(hardware)?;
+        let binding = load_hardware_binding(&connection, &identity, now)?;
+        let authority = vault.load_authority(identity.uuid, now)?;
+        let leaf = vault.load_leaf(&authority, &tls::default_names(&https_addresses, &settings.tls.names), now)?;
+        replace_file(&data.join("tls/ca.pem"), authority.ca_pem.as_bytes(), 0o644).map_err(|error| StartError::Data(error.to_string()))?;
+        let ca_fingerprint = authority.fingerprint()?;
+        let tls_config = tls::rustls_config(Arc::new(SwappableCertificate::new(&leaf)?))?;
+
+        let origin = identity.uuid;
+        let vendor_files = VendorFiles { directory: data.join("vendors"), files: settings.trusted_vendors.clone() };
+        let (site, problems) = Site::new(identity, secret, vendor_files, binding);
+        for problem in problems {
+            tracing::warn!(%problem, "a vendor's public key cannot be read: licenses of this vendor cannot be imported");
+        }
+        site.refresh_certificates(&Catalog::load(&connection).map_err(broken)?);
+        let store = Store::start(&path, connection, origin, Arc::clone(&clock), settings.limits.queue).map_err(broken)?;
+
+        if extent == Extent::Server || cfg!(unix) {
+            listeners.admin = Some(server::bind_admin_socket(data).map_err(|error| StartError::Listen(error.to_string()))?);
+        }
+        let server_urls = if settings.server_urls.is_empty() { derive_urls(&https_addresses, &http_addresses) } else { settings.server_urls.clone() };
+        let limits = match extent {
+            Extent::Server => settings.limits.clone(),
+            Extent::AdminOnly => crate::settings::Limits { workers: 1, ..settings.limits.clone() },
+        };
+        let context = Data::new(Context {
+            site: Arc::new(site),
+            store: Arc::new(store),
+            rate: RateLimit::new(&limits, Arc::clone(&clock)),
+            clock,
+            limits,
+            ca_pem: authority.ca_pem.clone(),
+            ca_fingerprint,
+            server_urls,
+        });
+        let patience = Duration::from_secs(settings.limits.shutdown_seconds);
+        let http = server::start(context.clone(), listeners, Some(tls_config)).map_err(|error| StartError::Listen(error.to_string()))?;
+        Ok(Self { http, context, https: https_addresses, plain: http_addresses, patience, _lock: lock })
+    }
+
+    /// What its handlers reach.
+    pub fn context(&self) -> &Context {
+        &self.context
+    }
+
+    /// Where it answers HTTPS.
+    pub fn https_addresses(&self) -> &[SocketAddr] {
+        &self.https
+    }
+
+    /// Where it answers plain HTTP.
+    pub fn http_addresses(&self) -> &[SocketAddr] {
+        &self.plain
+    }
+
+    /// Finishes what is in flight, writes everything and lets go of the data directory.
+    pub fn stop(self) {
+        let Self { http, context, patience, .. } = self;
+        http.stop(patience);
+        context.store.close();
+    }
+}
+
+fn settings_addresses(found: Result<Vec<SocketAddr>, crate::settings::SettingsError>) -> Result<Vec<SocketAddr>, StartError> {
+    found.map_err(|error| StartError::Listen(error.to_string()))
+}
+
+fn prepare_directory(data: &Path) -> Result<(), StartError> {
+    let make = |path: &Path| fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
+    for path in [data.to_owned(), data.join("tls"), data.join("vendors"), data.join("backups")] {
+        make(&path).map_err(|error| StartError::Data(format!("cannot make the data directory {}: {error}", path.display())))?;
+    }
+    Ok(())
+}
+
+/// Only one process may have a data directory. The lock goes with the process, however it
+/// ends.
+fn take_lock(data: &Path) -> Result<File, StartError> {
+    let path = data.join("lock");
+    let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(|error| StartError::Data(format!("cannot write {}: {error}", path.display())))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(StartError::InUse(data.to_owned())),
+        Err(TryLockError::Error(error)) => Err(StartError::Data(format!("cannot lock {}: {error}", path.display()))),
+    }
+}
+
+/// Reads and makes what is sealed in the database.
+struct Vault<'a> {
+    connection: &'a Connection,
+    secret: &'a SecretKey,
+}
+
+impl Vault<'_> {
+    fn find<T: for<'de> Deserialize<'de>>(&self, name: &str) -> Result<Option<T>, StartError> {
+        let sealed = local::find(self.connection, name).map_err(|error| StartError::Data(error.to_string()))?;
+        let Some(sealed) = sealed else { return Ok(None) };
+        let json = self
+            .secret
+            .open(name, &sealed)
+            .ok_or_else(|| StartError::Data(format!("the {name} in the database was sealed under another secret.key: bring back the secret.key that belongs to this database")))?;
+        serde_json::from_slice(&json).map(Some).map_err(|error| StartError::Data(format!("the {name} in the database cannot be read: {error}")))
+    }
+
+    fn put(&self, name: &str, value: &impl Serialize) -> Result<(), StartError> {
+        let json = serde_json::to_vec(value).map_err(|error| StartError::Data(error.to_string()))?;
+        local::put(self.connection, name, &self.secret.seal(name, &json)).map_err(|error| StartError::Data(error.to_string()))
+    }
+
+    fn load_identity(&self, hardware: &Hardware) -> Result<ServerIdentity, StartError> {
+        let hardware = hardware.fingerprint();
+        if let Some(StoredIdentity { uuid, key_pkcs8 }) = self.find(IDENTITY_ROW)? {
+            let key = SigningKey::from_pkcs8_der(&key_pkcs8).map_err(|error| StartError::Data(error.to_string()))?;
+            return Ok(ServerIdentity { uuid: ServerUuid(uuid), key, hardware });
+        }
+        let identity = ServerIdentity { uuid: ServerUuid(Uuid::new_v4()), key: SigningKey::generate(), hardware };
+        self.put(IDENTITY_ROW, &StoredIdentity { uuid: identity.uuid.0, key_pkcs8: identity.key.to_pkcs8_der() })?;
+        Ok(identity)
+    }
+
+    fn load_authority(&self, server: ServerUuid, now: i64) -> Result<SiteAuthority, StartError> {
+        if let Some(authority) = self.find(AUTHORITY_ROW)? {
+            return Ok(authority);
+        }
+        let name: String = server.to_string().chars().take(8).collect();
+        let authority = SiteAuthority::create(&name, now)?;
+        self.put(AUTHORITY_ROW, &authority)?;
+        Ok(authority)
+    }
+
+    /// The server's certificate; a new one when names were added or its end is near.
+    fn load_leaf(&self, authority: &SiteAuthority, names: &[String], now: i64) -> Result<Leaf, StartError> {
+        match self.find::<Leaf>(LEAF_ROW)? {
+            Some(leaf) if leaf.covers(names) && !leaf.needs_renewal(now) => Ok(leaf),
+            _ => {
+                let leaf = authority.issue(names, now)?;
+                self.put(LEAF_ROW, &leaf)?;
+                Ok(leaf)
+            }
+        }
+    }
+}
+
+/// Notices a change of hardware, and a return to the old one.
+fn load_hardware_binding(connection: &Connection, identity: &ServerIdentity, now: i64) -> Result<HardwareBinding, StartError> {
+    let failed = |error: String| StartError::Data(format!("the record of this machine's hardware: {error}"));
+    let known: Option<HardwareBinding> = match local::find(connection, HARDWARE_ROW).map_err(|error| failed(error.to_string()))? {
+        Some(json) => serde_json::from_slice(&json).map_err(|error| failed(error.to_string()))?,
+        None => None,
+    };
+    let binding = match known.clone() {
+        None => HardwareBinding { bound_to: identity.hardware.clone(), changed_since: None },
+        Some(binding) if binding.bound_to.matches(&identity.hardware) => HardwareBinding { changed_since: None, ..binding },
+        Some(binding) => HardwareBinding { changed_since: binding.changed_since.or(Some(now)), ..binding },
+    };
+    if let Some(since) = binding.changed_since {
+        tracing::warn!(since = crate::clock::rfc3339(since), "this server runs on other hardware than it was licensed for");
+    }
+    if known.is_none_or(|known| known.changed_since != binding.changed_since) {
+        let json = serde_json::to_vec(&binding).map_err(|error| failed(error.to_string()))?;
+        local::put(connection, HARDWARE_ROW, &json).map_err(|error| failed(error.to_string()))?;
+    }
+    Ok(binding)
+}
+
+/// URLs for license keys when the admin set none: the host's name stands for "every
+/// address".
+fn derive_urls(https: &[SocketAddr], http: &[SocketAddr]) -> Vec<String> {
+    let (scheme, addresses) = if https.is_empty() { ("http", http) } else { ("https", https) };
+    let host = |address: &SocketAddr| match address.ip() {
+        ip if ip.is_unspecified() => tls::host_name().unwrap_or_else(|| "localhost".to_owned()),
+        std::net::IpAddr::V6(ip) => format!("[{ip}]"),
+        ip => ip.to_string(),
+    };
+    addresses.iter().map(|address| format!("{scheme}://{}:{}", host(address), address.port())).collect()
+}

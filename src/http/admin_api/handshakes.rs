@@ -1,0 +1,196 @@
+//! Handshake codes.
+
+use actix_web::web::{Data, Path, Payload};
+use actix_web::{HttpRequest, HttpResponse};
+use serde::{Deserialize, Serialize};
+
+use super::CONSOLE;
+use crate::commands::handshake::{self, AddHandshake, Changes, ChooseDefault, DeleteHandshake, EditHandshake, OrderItems, Outcome};
+use crate::http::Context;
+use crate::http::body::read_json;
+use crate::http::problem::Failure;
+use crate::licensing::{HandshakeCode, ItemId};
+use crate::protocol::license_key::LicenseKey;
+use crate::store::catalog::Catalog;
+use crate::store::handshakes::Handshake;
+use crate::store::{Command, Error};
+
+/// A code in a listing.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct HandshakeRow {
+    /// Its name.
+    pub handshake_code: String,
+    /// Its organization.
+    pub organization_id: String,
+    /// Whether it is its organization's default.
+    pub default: bool,
+    /// `default` or `custom`.
+    pub order: String,
+    /// Its items, in the order of use.
+    pub items: Vec<u64>,
+    /// Names that still lead here.
+    pub aliases: Vec<String>,
+    /// Its domains.
+    pub domains: Vec<String>,
+    /// Its application ids.
+    pub application_ids: Vec<String>,
+    /// Its process names.
+    pub process_names: Vec<String>,
+    /// Whether requests need a session password.
+    pub has_session_password: bool,
+    /// What a developer pastes into an application.
+    pub license_key: String,
+}
+
+impl HandshakeRow {
+    fn of(context: &Context, catalog: &Catalog, code: &Handshake) -> Result<Self, Error> {
+        let key = LicenseKey {
+            servers: context.server_urls.clone(),
+            organization_id: code.organization_id.to_string(),
+            handshake_code: code.name(),
+            session_password: handshake::open_password(&context.site, code)?,
+            ca: Some(context.ca_fingerprint.clone()),
+        };
+        let fields = &code.state.validation;
+        Ok(Self {
+            handshake_code: code.name(),
+            organization_id: code.organization_id.to_string(),
+            default: catalog.is_default(code),
+            order: if code.state.custom_order.is_some() { "custom" } else { "default" }.to_owned(),
+            items: catalog.items_in_order(code).iter().map(|item| item.item_id.0).collect(),
+            aliases: code.state.aliases.iter().map(|alias| format!("{}-{alias}", code.organization_id)).collect(),
+            domains: fields.domains.clone(),
+            application_ids: fields.application_ids.clone(),
+            process_names: fields.process_names.clone(),
+            has_session_password: code.state.sealed_password.is_some(),
+            license_key: key.to_string(),
+        })
+    }
+}
+
+/// Values for a code; absent fields stay as they are, or are empty for a new code.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HandshakeBody {
+    /// Its name; for an edit, its new name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub handshake_code: Option<String>,
+    /// Its items.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub items: Option<Vec<u64>>,
+    /// Its domains.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub domains: Option<Vec<String>>,
+    /// Its application ids.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub application_ids: Option<Vec<String>>,
+    /// Its process names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub process_names: Option<Vec<String>>,
+    /// Its session password.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session_password: Option<String>,
+    /// Takes the session password away.
+    #[serde(default)]
+    pub remove_session_password: bool,
+    /// Aliases that no longer lead to it.
+    #[serde(default)]
+    pub remove_aliases: Vec<String>,
+}
+
+impl HandshakeBody {
+    fn changes(self) -> Changes {
+        Changes {
+            rename: None,
+            items: self.items.map(item_ids),
+            domains: self.domains,
+            application_ids: self.application_ids,
+            process_names: self.process_names,
+            session_password: if self.remove_session_password { Some(None) } else { self.session_password.map(Some) },
+            remove_aliases: self.remove_aliases,
+        }
+    }
+
+    fn name(&self) -> Result<Option<HandshakeCode>, Failure> {
+        self.handshake_code.as_deref().map(|name| name.parse().map_err(|bad: crate::licensing::id::BadName| Failure::malformed("handshake_code", bad.to_string()))).transpose()
+    }
+}
+
+fn item_ids(numbers: Vec<u64>) -> Vec<ItemId> {
+    numbers.into_iter().map(ItemId).collect()
+}
+
+/// `GET /handshakes`
+pub async fn list(context: Data<Context>) -> Result<HttpResponse, Failure> {
+    let shared = context.clone();
+    let rows = context
+        .read(move |reader| {
+            let catalog = Catalog::load(reader)?;
+            catalog.codes().into_iter().map(|code| HandshakeRow::of(&shared, &catalog, code)).collect::<Result<Vec<_>, _>>()
+        })
+        .await?;
+    Ok(HttpResponse::Ok().json(rows))
+}
+
+/// `GET /handshakes/{code}`
+pub async fn show(context: Data<Context>, name: Path<String>) -> Result<HttpResponse, Failure> {
+    row(&context, name.into_inner()).await
+}
+
+async fn row(context: &Data<Context>, name: String) -> Result<HttpResponse, Failure> {
+    let shared = context.clone();
+    let row = context
+        .read(move |reader| {
+            let catalog = Catalog::load(reader)?;
+            handshake::find(&catalog, &name).map(|code| HandshakeRow::of(&shared, &catalog, code)).map_or_else(|refusal| Ok(Err(refusal)), |row| row.map(Ok))
+        })
+        .await??;
+    Ok(HttpResponse::Ok().json(row))
+}
+
+/// `POST /handshakes`
+pub async fn add(context: Data<Context>, request: HttpRequest, payload: Payload) -> Result<HttpResponse, Failure> {
+    let body: HandshakeBody = read_json(&context, &request, payload).await?;
+    let name = body.name()?.ok_or_else(|| Failure::malformed("handshake_code", "is missing"))?;
+    run(&context, AddHandshake { site: context.site.clone(), name, changes: body.changes(), by: CONSOLE.to_owned() }).await
+}
+
+/// `PATCH /handshakes/{code}`
+pub async fn edit(context: Data<Context>, name: Path<String>, request: HttpRequest, payload: Payload) -> Result<HttpResponse, Failure> {
+    let body: HandshakeBody = read_json(&context, &request, payload).await?;
+    let rename = body.name()?;
+    let changes = Changes { rename, ..body.changes() };
+    run(&context, EditHandshake { site: context.site.clone(), name: name.into_inner(), changes, by: CONSOLE.to_owned() }).await
+}
+
+/// `DELETE /handshakes/{code}`
+pub async fn delete(context: Data<Context>, name: Path<String>) -> Result<HttpResponse, Failure> {
+    context.writer().submit(DeleteHandshake { name: name.into_inner(), by: CONSOLE.to_owned() }).await??;
+    Ok(HttpResponse::NoContent().finish())
+}
+
+/// The order of use; absent `items`: the default order.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OrderBody {
+    /// The items, first used first.
+    #[serde(default)]
+    pub items: Option<Vec<u64>>,
+}
+
+/// `PUT /handshakes/{code}/order`
+pub async fn order(context: Data<Context>, name: Path<String>, request: HttpRequest, payload: Payload) -> Result<HttpResponse, Failure> {
+    let body: OrderBody = read_json(&context, &request, payload).await?;
+    run(&context, OrderItems { name: name.into_inner(), order: body.items.map(item_ids), by: CONSOLE.to_owned() }).await
+}
+
+/// `PUT /handshakes/{code}/default`
+pub async fn choose_default(context: Data<Context>, name: Path<String>) -> Result<HttpResponse, Failure> {
+    run(&context, ChooseDefault { name: name.into_inner(), by: CONSOLE.to_owned() }).await
+}
+
+/// Runs a command on a code and shows the code as it is afterwards.
+async fn run(context: &Data<Context>, command: impl Command<Answer = Outcome>) -> Result<HttpResponse, Failure> {
+    let code = context.writer().submit(command).await??;
+    row(context, code.name()).await
+}

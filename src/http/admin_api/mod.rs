@@ -1,0 +1,10 @@
+//! What the commands call, and later the admin pages: the same questions and answers for
+//! both (protocol §4). Today it is served on the admin socket only.
+
+pub mod devices;
+pub mod handshakes;
+pub mod licenses;
+pub mod statistics;
+
+/// Who asks, for the record: whoever may open the socket acts for the console.
+const CONSOLE: &str = "console";

@@ -1,0 +1,86 @@
+//! What was used (domain §6).
+
+use std::collections::BTreeMap;
+
+use actix_web::HttpResponse;
+use actix_web::web::{Data, Query};
+use chrono::NaiveDate;
+use serde::{Deserialize, Serialize};
+
+use crate::commands::handshake;
+use crate::http::Context;
+use crate::http::problem::Failure;
+use crate::licensing::ItemId;
+use crate::store::catalog::Catalog;
+use crate::store::usage::{self, Scope};
+
+/// Whose use, and when. Days are UTC, both included.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct Question {
+    /// Only this handshake code.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub handshake: Option<String>,
+    /// Only this item.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub item: Option<u64>,
+    /// First day, `2026-11-22`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<NaiveDate>,
+    /// Last day.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<NaiveDate>,
+}
+
+/// What was used.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct UsageRow {
+    /// Units of all types.
+    pub total: u64,
+    /// Units by type.
+    pub by_type: BTreeMap<String, u64>,
+    /// Devices that reported use.
+    pub devices: u64,
+    /// How authorizations went.
+    pub authorizations: Authorizations,
+}
+
+/// How authorizations went.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Authorizations {
+    /// Granted.
+    pub granted: u64,
+    /// Refused.
+    pub refused: u64,
+}
+
+/// `GET /statistics`
+pub async fn show(context: Data<Context>, question: Query<Question>) -> Result<HttpResponse, Failure> {
+    let question = question.into_inner();
+    if let (Some(from), Some(to)) = (question.from, question.to)
+        && from > to
+    {
+        return Err(Failure::malformed("from", "is later than to"));
+    }
+    let usage = context
+        .read(move |reader| {
+            let catalog = Catalog::load(reader)?;
+            let code = match question.handshake.as_deref().map(|name| handshake::find(&catalog, name)).transpose() {
+                Ok(code) => code.map(|code| code.code_id),
+                Err(refusal) => return Ok(Err(refusal)),
+            };
+            let item = question.item.map(ItemId);
+            if let Some(id) = item.filter(|id| catalog.find_item(*id).is_none()) {
+                return Ok(Err(crate::commands::Refusal::NotFound(format!("item {id} is not installed: `license list` shows the items"))));
+            }
+            let day = |date: NaiveDate| i64::from(date.to_epoch_days());
+            let scope = Scope { code, item, from_day: question.from.map_or(i64::MIN, day), to_day: question.to.map_or(i64::MAX, day) };
+            usage::read(reader, scope).map(Ok)
+        })
+        .await??;
+    Ok(HttpResponse::Ok().json(UsageRow {
+        total: usage.by_type.values().sum(),
+        by_type: usage.by_type,
+        devices: usage.devices,
+        authorizations: Authorizations { granted: usage.granted, refused: usage.refused },
+    }))
+}

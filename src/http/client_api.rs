@@ -1,0 +1,128 @@
+//! What devices call (protocol §3).
+
+use actix_web::http::header;
+use actix_web::web::{Data, Payload};
+use actix_web::{HttpRequest, HttpResponse};
+
+use super::Context;
+use super::body::read_json;
+use super::problem::Failure;
+use crate::clock::rfc3339;
+use crate::commands::accept_reports::AcceptReports;
+use crate::commands::authorize::{Authorize, Outcome};
+use crate::commands::release_seat::ReleaseByDevice;
+use crate::documents::Claims;
+use crate::licensing::ClientUuid;
+use crate::licensing::slot::REPORT_MAX_AGE_SECONDS;
+use crate::protocol::authorize::{AuthorizeAnswer, AuthorizeRequest};
+use crate::protocol::release::ReleaseRequest;
+use crate::protocol::reports::{ReportsAnswer, ReportsRequest};
+use crate::protocol::server::ServerInfo;
+use crate::protocol::{ErrorCode, Problem, REPORT_INTERVAL_SECONDS};
+
+/// `GET /server`
+#[utoipa::path(get, path = "/api/v1/server", tag = "client", responses((status = 200, description = "Who answers", body = ServerInfo)))]
+pub async fn server(context: Data<Context>) -> HttpResponse {
+    let identity = context.site.identity();
+    let mut key = serde_json::to_value(identity.key.verifying_key().jwk()).unwrap_or_default();
+    if let Some(object) = key.as_object_mut() {
+        object.insert("kid".to_owned(), identity.key.kid().into());
+    }
+    HttpResponse::Ok().json(ServerInfo {
+        server_uuid: identity.uuid.to_string(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        role: "primary".to_owned(),
+        serving: true,
+        time: context.time(),
+        keys: vec![key],
+        ca_pem: context.ca_pem.clone(),
+        peers: Vec::new(),
+    })
+}
+
+/// `POST /authorize`
+#[utoipa::path(post, path = "/api/v1/authorize", tag = "client", request_body = AuthorizeRequest, responses(
+    (status = 200, description = "The device may work", body = AuthorizeAnswer),
+    (status = "4XX", description = "It may not; `code` says why", body = Problem, content_type = "application/problem+json"),
+    (status = 503, description = "Not now: try the other server, or again after `Retry-After`", body = Problem, content_type = "application/problem+json"),
+))]
+pub async fn authorize(context: Data<Context>, request: HttpRequest, payload: Payload) -> Result<HttpResponse, Failure> {
+    context.rate.check_address(request.peer_addr().map(|address| address.ip()))?;
+    let mut body: AuthorizeRequest = read_json(&context, &request, payload).await?;
+    body.validate()?;
+    context.rate.check_device(body.client_uuid)?;
+    let origin_header = request.headers().get(header::ORIGIN).and_then(|origin| origin.to_str().ok()).map(str::to_owned);
+    let command = Authorize { site: context.site.clone(), request: body, origin_header };
+    match context.writer().submit(command).await? {
+        Outcome::Refused(refused) => Err(refused.into()),
+        Outcome::Granted(granted) => Ok(no_store().json(AuthorizeAnswer {
+            authorization: granted.sign(),
+            expires_at: rfc3339(granted.expires_at),
+            refresh_after: rfc3339(granted.refresh_after()),
+            report_interval_seconds: REPORT_INTERVAL_SECONDS,
+            ticket: granted.ticket.clone(),
+            server_time: rfc3339(granted.now),
+            origin: context.site.uuid().to_string(),
+            safe: context.safe(granted.sequence),
+        })),
+    }
+}
+
+/// `POST /reports`
+#[utoipa::path(post, path = "/api/v1/reports", tag = "client", request_body = ReportsRequest, responses(
+    (status = 200, description = "What became of each report", body = ReportsAnswer),
+    (status = "4XX", description = "None was taken; `code` says why", body = Problem, content_type = "application/problem+json"),
+    (status = 503, description = "Not now: keep the reports and send them again", body = Problem, content_type = "application/problem+json"),
+))]
+pub async fn reports(context: Data<Context>, request: HttpRequest, payload: Payload) -> Result<HttpResponse, Failure> {
+    context.rate.check_address(request.peer_addr().map(|address| address.ip()))?;
+    let body: ReportsRequest = read_json(&context, &request, payload).await?;
+    body.validate()?;
+    context.rate.check_device(body.client_uuid)?;
+    let claims = check_authorization(&context, &body.authorization, body.client_uuid)?;
+    let command = AcceptReports { site: context.site.clone(), request: body, claims };
+    let taken = context.writer().submit(command).await?;
+    Ok(no_store().json(ReportsAnswer {
+        accepted: taken.accepted,
+        duplicate: taken.duplicate,
+        rejected: taken.rejected,
+        origin: context.site.uuid().to_string(),
+        sequence: taken.sequence,
+        safe: context.safe(taken.sequence),
+        server_time: rfc3339(taken.now),
+    }))
+}
+
+/// `POST /release`
+#[utoipa::path(post, path = "/api/v1/release", tag = "client", request_body = ReleaseRequest, responses(
+    (status = 204, description = "The seats are free"),
+    (status = "4XX", description = "`code` says why not", body = Problem, content_type = "application/problem+json"),
+))]
+pub async fn release(context: Data<Context>, request: HttpRequest, payload: Payload) -> Result<HttpResponse, Failure> {
+    context.rate.check_address(request.peer_addr().map(|address| address.ip()))?;
+    let body: ReleaseRequest = read_json(&context, &request, payload).await?;
+    context.rate.check_device(body.client_uuid)?;
+    let claims = check_authorization(&context, &body.authorization, body.client_uuid)?;
+    let items = claims.items.iter().map(|item| item.item_id).collect();
+    context.writer().submit(ReleaseByDevice { client: body.client_uuid, items }).await?;
+    Ok(HttpResponse::NoContent().finish())
+}
+
+/// An authorization proves that the device was let in here, up to 30 days after its end.
+fn check_authorization(context: &Context, text: &str, client: ClientUuid) -> Result<Claims, Failure> {
+    let refuse = |detail: String| Failure::new(ErrorCode::NotAuthorized, detail);
+    let claims = context.site.verify_authorization(text).map_err(|error| refuse(format!("the authorization is not valid here: {error}")))?;
+    if claims.sub != client {
+        return Err(refuse(format!("the authorization belongs to device {}, not to {client}", claims.sub)));
+    }
+    if context.clock.now_seconds() - claims.exp > REPORT_MAX_AGE_SECONDS {
+        return Err(refuse(format!("the authorization ended at {}, more than 30 days ago: get a new one first", rfc3339(claims.exp))));
+    }
+    Ok(claims)
+}
+
+fn no_store() -> actix_web::HttpResponseBuilder {
+    let mut response = HttpResponse::Ok();
+    response.insert_header((header::CACHE_CONTROL, "no-store"));
+    response
+}

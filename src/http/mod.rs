@@ -1,0 +1,81 @@
+//! HTTPS: everything that comes in from outside and everything that is answered.
+//!
+//! | file | what |
+//! | --- | --- |
+//! | [`routes`] | every path in one table |
+//! | [`problem`] | the only way from an error to a response |
+//! | [`body`] | reading a request's JSON within its limits |
+//! | [`rate_limit`] | too many requests (130) |
+//! | [`client_api`] | what devices call |
+//! | [`admin_api`] | what the commands (and later the pages) call, over the admin socket |
+//! | [`ops`] | health, the API's reference, the front page |
+//! | [`openapi`] | the API's description |
+//! | [`tls`] | the site's certificate authority and the server's certificate |
+//! | [`server`] | listeners, limits, orderly stop |
+
+pub mod admin_api;
+pub mod body;
+pub mod client_api;
+pub mod openapi;
+pub mod ops;
+pub mod problem;
+pub mod rate_limit;
+pub mod routes;
+pub mod server;
+pub mod tls;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::clock::Clock;
+use crate::commands::Site;
+use crate::settings::Limits;
+use crate::store::{Reader, Store, Writer};
+
+/// What every handler can reach.
+pub struct Context {
+    /// The site.
+    pub site: Arc<Site>,
+    /// The database.
+    pub store: Arc<Store>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Limits of requests.
+    pub limits: Limits,
+    /// Counts requests against their limits.
+    pub rate: rate_limit::RateLimit,
+    /// The site's certificate authority, PEM.
+    pub ca_pem: String,
+    /// Its fingerprint, as license keys carry it.
+    pub ca_fingerprint: String,
+    /// URLs of this server, for license keys.
+    pub server_urls: Vec<String>,
+}
+
+impl Context {
+    /// The way to write.
+    pub fn writer(&self) -> &Writer {
+        self.store.writer()
+    }
+
+    /// Runs something that reads, off the workers' event loops.
+    pub async fn read<T, F>(&self, work: F) -> Result<T, problem::Failure>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Reader) -> Result<T, crate::store::Error> + Send + 'static,
+    {
+        let store = Arc::clone(&self.store);
+        let result = actix_web::web::block(move || work(&store.reader()?)).await;
+        Ok(result.map_err(|_| crate::store::Error::Stopped)??)
+    }
+
+    /// The time as answers write it.
+    pub fn time(&self) -> String {
+        crate::clock::rfc3339(self.clock.now_seconds())
+    }
+
+    /// With one server, what is on its disk is as safe as it gets.
+    pub fn safe(&self, sequence: u64) -> BTreeMap<String, u64> {
+        BTreeMap::from([(self.site.uuid().to_string(), sequence)])
+    }
+}

@@ -1,0 +1,167 @@
+//! Listeners, limits, and the orderly stop: no new connections, what is in flight is
+//! finished, then the sockets close.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use actix_web::dev::{Service as _, ServerHandle};
+use actix_web::web::Data;
+use actix_web::{App, HttpServer};
+
+use super::{Context, routes};
+
+/// Open sockets that the server answers on.
+#[derive(Default)]
+pub struct Listeners {
+    /// HTTPS.
+    pub https: Vec<TcpListener>,
+    /// Plain HTTP.
+    pub http: Vec<TcpListener>,
+    /// The admin socket.
+    pub admin: Option<UnixListener>,
+}
+
+/// A running HTTP server, on a thread of its own.
+pub struct Running {
+    handle: ServerHandle,
+    thread: JoinHandle<io::Result<()>>,
+    in_flight: Arc<AtomicUsize>,
+}
+
+/// Counts a request while it is being answered, however that ends.
+struct InFlight(Arc<AtomicUsize>);
+
+impl InFlight {
+    fn enter(count: &Arc<AtomicUsize>) -> Self {
+        count.fetch_add(1, Ordering::SeqCst);
+        Self(Arc::clone(count))
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// Starts answering.
+pub fn start(context: Data<Context>, listeners: Listeners, tls: Option<rustls::ServerConfig>) -> io::Result<Running> {
+    let in_flight = Arc::new(AtomicUsize::new(0));
+    let limits = context.limits.clone();
+    let counter = Arc::clone(&in_flight);
+    let (ready, started) = std::sync::mpsc::channel();
+    let thread = std::thread::Builder::new().name("http".to_owned()).spawn(move || {
+        actix_web::rt::System::new().block_on(async move {
+            let mut server = HttpServer::new(move || {
+                let counter = Arc::clone(&counter);
+                App::new()
+                    .app_data(context.clone())
+                    .wrap_fn(move |request, service| {
+                        let entered = InFlight::enter(&counter);
+                        let answer = service.call(request);
+                        async move {
+                            let answer = answer.await;
+                            drop(entered);
+                            answer
+                        }
+                    })
+                    .configure(routes::configure)
+            })
+            .workers(limits.workers)
+            .max_connections(limits.connections.div_ceil(limits.workers))
+            .max_connection_rate(1_024)
+            .backlog(4_096)
+            .client_request_timeout(Duration::from_secs(limits.head_seconds))
+            .tls_handshake_timeout(Duration::from_secs(limits.head_seconds))
+            .client_disconnect_timeout(Duration::from_secs(2))
+            .keep_alive(Duration::from_secs(120))
+            .on_connect(routes::on_connect)
+            .shutdown_timeout(1)
+            .disable_signals();
+            for listener in listeners.https {
+                let Some(tls) = tls.clone() else { return Err(io::Error::other("HTTPS without a certificate")) };
+                server = server.listen_rustls_0_23(listener, tls)?;
+            }
+            for listener in listeners.http {
+                server = server.listen(listener)?;
+            }
+            if let Some(listener) = listeners.admin {
+                server = server.listen_uds(listener)?;
+            }
+            let server = server.run();
+            // The receiver waits for exactly this.
+            let _ = ready.send(server.handle());
+            server.await
+        })
+    })?;
+    match started.recv() {
+        Ok(handle) => Ok(Running { handle, thread, in_flight }),
+        Err(_) => Err(match thread.join() {
+            Ok(Err(error)) => error,
+            _ => io::Error::other("the HTTP server did not start"),
+        }),
+    }
+}
+
+impl Running {
+    /// Takes no new connections, waits at most `patience` until what is in flight is
+    /// answered, then closes.
+    pub fn stop(self, patience: Duration) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
+        let Ok(runtime) = runtime else {
+            drop(self.handle.stop(false));
+            return;
+        };
+        runtime.block_on(async {
+            self.handle.pause().await;
+            let began = Instant::now();
+            while self.in_flight.load(Ordering::SeqCst) > 0 && began.elapsed() < patience {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            self.handle.stop(true).await;
+        });
+        match self.thread.join() {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::error!(%error, "the HTTP server ended badly"),
+            Err(_) => tracing::error!("the HTTP server's thread had panicked"),
+        }
+    }
+}
+
+/// Binds HTTPS and HTTP addresses. Says which address could not be taken.
+pub fn bind(addresses: &[SocketAddr]) -> io::Result<Vec<TcpListener>> {
+    let name = |address: &SocketAddr, error: io::Error| {
+        let hint = if error.kind() == io::ErrorKind::AddrInUse { ": another program listens there; choose another address with --listen" } else { "" };
+        io::Error::new(error.kind(), format!("cannot listen on {address}: {error}{hint}"))
+    };
+    addresses.iter().map(|address| TcpListener::bind(address).map_err(|error| name(address, error))).collect()
+}
+
+/// Binds the admin socket so that at no moment anybody but its owner can open it: it is
+/// made in a folder of mode 0700 and moved into place.
+pub fn bind_admin_socket(data: &Path) -> io::Result<UnixListener> {
+    let path = socket_path(data);
+    let nursery = data.join(".admin-socket");
+    let _ = std::fs::remove_dir_all(&nursery);
+    std::fs::create_dir(&nursery)?;
+    std::fs::set_permissions(&nursery, std::fs::Permissions::from_mode(0o700))?;
+    let young = nursery.join("s");
+    let listener = UnixListener::bind(&young)
+        .map_err(|error| io::Error::new(error.kind(), format!("cannot make the admin socket in {}: {error} (a path to a socket may have about 100 characters)", data.display())))?;
+    std::fs::set_permissions(&young, std::fs::Permissions::from_mode(0o600))?;
+    std::fs::rename(&young, &path)?;
+    std::fs::remove_dir(&nursery)?;
+    Ok(listener)
+}
+
+/// Where the admin socket is.
+pub fn socket_path(data: &Path) -> PathBuf {
+    data.join("admin.sock")
+}
