@@ -178,6 +178,13 @@ impl App {
         http.stop(patience);
         context.store.close();
     }
+
+    /// The same without waiting for anybody: for commands, which have had their answer.
+    pub fn stop_at_once(self) {
+        let Self { http, context, .. } = self;
+        http.stop_at_once();
+        context.store.close();
+    }
 }
 
 fn settings_addresses(found: Result<Vec<SocketAddr>, crate::settings::SettingsError>) -> Result<Vec<SocketAddr>, StartError> {

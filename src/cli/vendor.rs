@@ -110,7 +110,8 @@ fn told(error: crate::documents::Error) -> Failure {
     Failure(error.to_string())
 }
 
-fn keygen(dir: &Path) -> Result<Vec<String>, Failure> {
+/// Makes the key pair in a directory; returns what to tell.
+pub(super) fn keygen(dir: &Path) -> Result<Vec<String>, Failure> {
     let (private, public) = (dir.join("vendor.key"), dir.join("vendor.pub"));
     std::fs::create_dir_all(dir).map_err(|error| Failure(format!("{}: cannot make the directory: {error}", dir.display())))?;
     if public.exists() {
@@ -126,7 +127,8 @@ fn keygen(dir: &Path) -> Result<Vec<String>, Failure> {
     ])
 }
 
-fn issue(key: &Path, items: &Path, request: Option<&Path>, out: &Path, now: i64) -> Result<Vec<String>, Failure> {
+/// Issues a license, activated when a request is given; returns what to tell.
+pub(super) fn issue(key: &Path, items: &Path, request: Option<&Path>, out: &Path, now: i64) -> Result<Vec<String>, Failure> {
     let vendor = SigningKey::load(key).map_err(told)?;
     let text = files::read_text(items, ITEMS_FILE_MAX).map_err(told)?;
     let license = read_items(&text, now).map_err(|Failure(text)| Failure(format!("{}, {text}", items.display())))?;

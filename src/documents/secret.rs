@@ -40,7 +40,7 @@ impl SecretKey {
             Err(error) if error.kind() == io::ErrorKind::NotFound && may_create => {
                 let mut bytes = [0; 32];
                 rand::fill(&mut bytes).map_err(|_| io::Error::other("the system gives no random numbers"))?;
-                super::keys::write_new_file(path, &bytes, 0o600).map_err(|error| io::Error::other(error.to_string()))?;
+                super::write_new_file(path, &bytes, 0o600).map_err(|error| io::Error::other(error.to_string()))?;
                 Ok(Self::new(&bytes))
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => Err(io::Error::new(

@@ -75,13 +75,12 @@ struct FrontPage {
     server_uuid: String,
     version: &'static str,
     has_license: bool,
-    data: &'static str,
 }
 
 /// `GET /`: what somebody sees who types the address into a browser.
 pub async fn front_page(context: Data<Context>) -> Result<HttpResponse, Failure> {
     let has_license = context.read(|reader| Ok(Catalog::load(reader)?.licenses().next().is_some())).await?;
-    page(&FrontPage { server_uuid: context.site.uuid().to_string(), version: env!("CARGO_PKG_VERSION"), has_license, data: "DATA" })
+    page(&FrontPage { server_uuid: context.site.uuid().to_string(), version: env!("CARGO_PKG_VERSION"), has_license })
 }
 
 #[derive(Template)]

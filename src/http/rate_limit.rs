@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use governor::clock::{Clock as GovernorClock, Reference};
 use governor::nanos::Nanos;
+use governor::middleware::NoOpMiddleware;
 use governor::state::keyed::DefaultKeyedStateStore;
 use governor::{Quota, RateLimiter};
 
@@ -31,7 +32,7 @@ impl GovernorClock for Adapter {
     }
 }
 
-type Keyed<K> = RateLimiter<K, DefaultKeyedStateStore<K>, Adapter>;
+type Keyed<K> = RateLimiter<K, DefaultKeyedStateStore<K>, Adapter, NoOpMiddleware<Nanos>>;
 
 /// Counts requests against their limits.
 pub struct RateLimit {

@@ -1,9 +1,10 @@
 //! Every path in one table.
 
-use actix_web::dev::{Extensions, GuardContext};
+use actix_web::dev::Extensions;
+use actix_web::guard::GuardContext;
 use actix_web::http::StatusCode;
 use actix_web::web::{self, ServiceConfig};
-use actix_web::{HttpRequest, HttpResponse, Route};
+use actix_web::{HttpMessage as _, HttpRequest, HttpResponse, Route};
 
 use super::problem::Failure;
 use super::{admin_api, client_api, openapi, ops};
@@ -65,8 +66,15 @@ pub fn on_connect(connection: &dyn std::any::Any, data: &mut Extensions) {
     }
 }
 
+/// Guards see the request's data only, so the mark is carried over from the connection.
+pub fn carry_mark(request: &actix_web::dev::ServiceRequest) {
+    if let Some(mark) = request.conn_data::<AdminSocket>().copied() {
+        request.extensions_mut().insert(mark);
+    }
+}
+
 fn is_admin_socket(context: &GuardContext<'_>) -> bool {
-    context.conn_data::<AdminSocket>().is_some()
+    context.req_data().get::<AdminSocket>().is_some()
 }
 
 async fn nowhere() -> Result<HttpResponse, Failure> {

@@ -64,6 +64,7 @@ pub fn start(context: Data<Context>, listeners: Listeners, tls: Option<rustls::S
                 App::new()
                     .app_data(context.clone())
                     .wrap_fn(move |request, service| {
+                        routes::carry_mark(&request);
                         let entered = InFlight::enter(&counter);
                         let answer = service.call(request);
                         async move {
@@ -114,12 +115,22 @@ impl Running {
     /// Takes no new connections, waits at most `patience` until what is in flight is
     /// answered, then closes.
     pub fn stop(self, patience: Duration) {
+        self.end(Some(patience));
+    }
+
+    /// Closes without waiting for anybody.
+    pub fn stop_at_once(self) {
+        self.end(None);
+    }
+
+    fn end(self, patience: Option<Duration>) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
         let Ok(runtime) = runtime else {
             drop(self.handle.stop(false));
             return;
         };
         runtime.block_on(async {
+            let Some(patience) = patience else { return self.handle.stop(false).await };
             self.handle.pause().await;
             let began = Instant::now();
             while self.in_flight.load(Ordering::SeqCst) > 0 && began.elapsed() < patience {

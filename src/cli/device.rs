@@ -1,0 +1,100 @@
+//! `tollkeeper device`: devices and the seats they hold.
+
+use clap::Subcommand;
+
+use super::connect::{Admin, Create, segment};
+use super::output::{self, Column};
+use super::{DataArg, Failure};
+use crate::client::transport::Method;
+use crate::http::admin_api::devices::{DeviceRow, PAGE_MAX, Released};
+
+/// The commands about devices.
+#[derive(Debug, Subcommand)]
+pub enum DeviceCommand {
+    /// List devices with the seats they hold
+    ///
+    /// Example:
+    ///   tollkeeper device list --json
+    #[command(verbatim_doc_comment)]
+    List {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        data: DataArg,
+    },
+    /// Free the seat that a device holds of an item
+    ///
+    /// The item limits how often this may be done by hand; seats of idle devices free
+    /// themselves.
+    ///
+    /// Example:
+    ///   tollkeeper device release 6f1c2b9e-0d5a-4b7e-9a53-3f2d1c0b9a88 --item 100000002
+    #[command(verbatim_doc_comment)]
+    Release {
+        /// The device
+        uuid: String,
+        /// The item
+        #[arg(long, value_name = "ID")]
+        item: u64,
+        #[command(flatten)]
+        data: DataArg,
+    },
+    /// Let a device in again that was refused as a clone (151)
+    ///
+    /// For a device that was restored from a backup. If two machines really share the
+    /// UUID, give one of them its own instead.
+    ///
+    /// Example:
+    ///   tollkeeper device reset 6f1c2b9e-0d5a-4b7e-9a53-3f2d1c0b9a88
+    #[command(verbatim_doc_comment)]
+    Reset {
+        /// The device
+        uuid: String,
+        #[command(flatten)]
+        data: DataArg,
+    },
+}
+
+/// Runs one of them.
+pub fn run(command: DeviceCommand) -> Result<(), Failure> {
+    match command {
+        DeviceCommand::List { json, data } => list(json, &data),
+        DeviceCommand::Release { uuid, item, data } => {
+            let released: Released = Admin::open(&data, Create::Refused)?.change(Method::Delete, &format!("devices/{}/seats/{item}", segment(&uuid)), None::<&()>)?;
+            output::line(format!("Freed the seat of {uuid}. Item {item} allows {} more releases by hand.", released.releases_left));
+            Ok(())
+        }
+        DeviceCommand::Reset { uuid, data } => {
+            Admin::open(&data, Create::Refused)?.tell(Method::Post, &format!("devices/{}/reset", segment(&uuid)), None::<&()>)?;
+            output::line(format!("Reset {uuid}: its next request is let in whatever ticket it shows."));
+            Ok(())
+        }
+    }
+}
+
+fn list(json: bool, data: &DataArg) -> Result<(), Failure> {
+    let admin = Admin::open(data, Create::Refused)?;
+    let mut devices: Vec<DeviceRow> = Vec::new();
+    loop {
+        let after = devices.last().map(|device| format!("?after={}", device.client_uuid)).unwrap_or_default();
+        let page: Vec<DeviceRow> = admin.get(&format!("devices{after}"))?;
+        let is_last = page.len() < PAGE_MAX;
+        devices.extend(page);
+        if is_last {
+            break;
+        }
+    }
+    if json {
+        return output::json(&devices);
+    }
+    let rows: Vec<Vec<String>> = devices
+        .iter()
+        .map(|device| {
+            let seats: Vec<String> = device.seats.iter().map(|seat| format!("{} until {}", seat.item_id, seat.active_until)).collect();
+            vec![device.client_uuid.clone(), device.first_seen.clone(), device.last_seen.clone(), seats.join(", ")]
+        })
+        .collect();
+    output::table(&[Column::Text("DEVICE"), Column::Text("FIRST SEEN"), Column::Text("LAST SEEN"), Column::Text("SEATS")], &rows, "No device was authorized yet.");
+    Ok(())
+}

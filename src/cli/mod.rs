@@ -1,0 +1,117 @@
+//! The command line: one file per command group, each a thin face over `commands/`, by way
+//! of the admin API.
+//!
+//! | file | commands |
+//! | --- | --- |
+//! | [`serve`] | `serve` |
+//! | [`demo`] | `demo` |
+//! | [`vendor`] | `vendor keygen`, `issue`, `activate` |
+//! | [`license`] [`license_show`] | `license request`, `import`, `list`, `show` |
+//! | [`handshake`] | `handshake add`, `list`, `edit`, `delete`, `key`, `default`, `order` |
+//! | [`device`] | `device list`, `release`, `reset` |
+//! | [`usage`] | `usage show` |
+//! | [`connect`] | the way to a server that runs, or to its data when none does |
+//! | [`output`] | tables and lines |
+
+use std::path::PathBuf;
+
+use clap::{CommandFactory as _, Parser, Subcommand};
+
+use crate::clock::SystemClock;
+use crate::settings::{Flags, Settings};
+
+pub mod connect;
+pub mod demo;
+pub mod device;
+pub mod handshake;
+pub mod license;
+pub mod license_show;
+pub mod output;
+pub mod serve;
+pub mod usage;
+pub mod vendor;
+
+/// Why a command ended with status 1: one line that says what happened and what to do.
+#[derive(Debug)]
+pub struct Failure(pub String);
+
+/// The license server for sites without internet.
+///
+/// Exact quotas, signed offline authorizations, usage proven: everything the vendor, the
+/// site and the application developer need is in this one program.
+///
+/// See it at work:   tollkeeper demo
+/// Run it:           tollkeeper serve --data /var/lib/tollkeeper
+#[derive(Debug, Parser)]
+#[command(name = "tollkeeper", version, verbatim_doc_comment, subcommand_required = true, arg_required_else_help = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Group,
+}
+
+#[derive(Debug, Subcommand)]
+enum Group {
+    /// Show everything at once: throwaway vendor, license, server, 50 live devices
+    Demo(demo::DemoArgs),
+    /// Run the license server
+    Serve(serve::ServeArgs),
+    /// For the vendor: make keys, issue and activate licenses (works offline)
+    #[command(subcommand)]
+    Vendor(vendor::VendorCommand),
+    /// Licenses of this site: request activation, import, list
+    #[command(subcommand)]
+    License(license::LicenseCommand),
+    /// Handshake codes: what applications present to get their license
+    #[command(subcommand)]
+    Handshake(handshake::HandshakeCommand),
+    /// Devices and the seats they hold
+    #[command(subcommand)]
+    Device(device::DeviceCommand),
+    /// What was used
+    #[command(subcommand)]
+    Usage(usage::UsageCommand),
+    /// Print a completion script for a shell
+    ///
+    /// Example:
+    ///   tollkeeper completions bash > /etc/bash_completion.d/tollkeeper
+    #[command(verbatim_doc_comment)]
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+}
+
+/// The data directory of the server that a command is about.
+#[derive(Debug, Clone, clap::Args)]
+pub struct DataArg {
+    /// Data directory [default: ./data, or as TOLLKEEPER_DATA or tollkeeper.toml say]
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+}
+
+impl DataArg {
+    /// The settings with this data directory.
+    pub fn settings(&self) -> Result<Settings, Failure> {
+        let flags = Flags { data: self.data.clone(), ..Flags::default() };
+        Settings::load(&flags, std::env::vars()).map_err(|error| Failure(error.to_string()))
+    }
+}
+
+/// Runs what was asked for.
+pub fn run(cli: Cli) -> Result<(), Failure> {
+    match cli.command {
+        Group::Demo(args) => demo::run(&args),
+        Group::Serve(args) => serve::run(&args),
+        Group::Vendor(command) => vendor::run(command, &SystemClock),
+        Group::License(command) => license::run(command),
+        Group::Handshake(command) => handshake::run(command),
+        Group::Device(command) => device::run(command),
+        Group::Usage(command) => usage::run(command),
+        Group::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "tollkeeper", &mut script);
+            output::raw(&script);
+            Ok(())
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! `tollkeeper serve`: the server itself.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio::signal::unix::{SignalKind, signal};
+use tracing::level_filters::LevelFilter;
+
+use super::Failure;
+use crate::app::{App, Extent};
+use crate::clock::SystemClock;
+use crate::settings::{Flags, LogLevel, Settings};
+
+/// Flags of `serve`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  tollkeeper serve --data /var/lib/tollkeeper --listen 0.0.0.0:48443\n\nStop it with SIGTERM or Ctrl-C: requests in flight are finished first.")]
+pub struct ServeArgs {
+    /// Settings file [default: ./tollkeeper.toml, then /etc/tollkeeper/tollkeeper.toml, if there]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Data directory [default: ./data]
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Answer HTTPS on this address; may be repeated [default: 0.0.0.0:48443]
+    #[arg(long, value_name = "ADDR")]
+    listen: Vec<String>,
+    /// Answer plain HTTP on this address too; may be repeated [default: none]
+    #[arg(long, value_name = "ADDR")]
+    http: Vec<String>,
+}
+
+/// Runs the server until it is told to stop.
+pub fn run(args: &ServeArgs) -> Result<(), Failure> {
+    let flags = Flags { config: args.config.clone(), data: args.data.clone(), listen: args.listen.clone(), http: args.http.clone() };
+    let settings = Settings::load(&flags, std::env::vars()).map_err(|error| Failure(error.to_string()))?;
+    start_log(settings.log.level);
+    for warning in &settings.warnings {
+        tracing::warn!("{warning}");
+    }
+    let stop = wait_for_stop()?;
+    let app = App::start(&settings, Arc::new(SystemClock), Extent::Server).map_err(|error| Failure(error.to_string()))?;
+    let identity = app.context().site.identity();
+    tracing::info!(server_uuid = %identity.uuid, version = env!("CARGO_PKG_VERSION"), data = %settings.data.display(), "Tollkeeper is ready");
+    for address in app.https_addresses() {
+        tracing::info!("listening on https://{address} (trust {})", settings.data.join("tls/ca.pem").display());
+    }
+    for address in app.http_addresses() {
+        tracing::warn!("listening on http://{address}, unencrypted because --http asked for it");
+    }
+    stop();
+    tracing::info!("stopping: finishing what is in flight");
+    app.stop();
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// Catches SIGTERM and Ctrl-C from now on; the returned function waits for one of them.
+pub fn wait_for_stop() -> Result<impl FnOnce(), Failure> {
+    let failed = |error: std::io::Error| Failure(format!("cannot wait for signals: {error}"));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
+    let (mut terminate, mut interrupt) = {
+        let _entered = runtime.enter();
+        (signal(SignalKind::terminate()).map_err(failed)?, signal(SignalKind::interrupt()).map_err(failed)?)
+    };
+    Ok(move || {
+        runtime.block_on(async {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+        });
+    })
+}
+
+/// Writes the log to standard error.
+pub fn start_log(level: LogLevel) {
+    use std::io::IsTerminal as _;
+    let filter = match level {
+        LogLevel::Error => LevelFilter::ERROR,
+        LogLevel::Warn => LevelFilter::WARN,
+        LogLevel::Info => LevelFilter::INFO,
+        LogLevel::Debug => LevelFilter::DEBUG,
+        LogLevel::Trace => LevelFilter::TRACE,
+    };
+    // A second call keeps the first log: only tests do that.
+    let _ = tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal()).with_max_level(filter).with_target(false).try_init();
+}
