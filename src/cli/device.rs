@@ -20,6 +20,7 @@ pub enum DeviceCommand {
         /// Print JSON
         #[arg(long)]
         json: bool,
+        /// The server it is about
         #[command(flatten)]
         data: DataArg,
     },
@@ -37,6 +38,7 @@ pub enum DeviceCommand {
         /// The item
         #[arg(long, value_name = "ID")]
         item: u64,
+        /// The server it is about
         #[command(flatten)]
         data: DataArg,
     },
@@ -51,6 +53,7 @@ pub enum DeviceCommand {
     Reset {
         /// The device
         uuid: String,
+        /// The server it is about
         #[command(flatten)]
         data: DataArg,
     },

@@ -24,11 +24,13 @@ pub enum HandshakeCommand {
         /// Items it leads to, separated by commas
         #[arg(long, value_name = "ID,ID", value_delimiter = ',', required = true)]
         items: Vec<u64>,
+        /// Validation fields
         #[command(flatten)]
         fields: Fields,
         /// Read the session password from standard input
         #[arg(long)]
         session_password_stdin: bool,
+        /// The server it is about
         #[command(flatten)]
         data: DataArg,
     },
@@ -41,6 +43,7 @@ pub enum HandshakeCommand {
         /// Print JSON, license keys included
         #[arg(long)]
         json: bool,
+        /// The server it is about
         #[command(flatten)]
         data: DataArg,
     },
@@ -58,6 +61,7 @@ pub enum HandshakeCommand {
     Delete {
         /// The code
         code: String,
+        /// The server it is about
         #[command(flatten)]
         data: DataArg,
     },
@@ -69,6 +73,7 @@ pub enum HandshakeCommand {
     Key {
         /// The code
         code: String,
+        /// The server it is about
         #[command(flatten)]
         data: DataArg,
     },
@@ -86,6 +91,7 @@ pub enum HandshakeCommand {
         /// Nearest expiry, then most specific, then least restrictive
         #[arg(long, conflicts_with = "items")]
         default_order: bool,
+        /// The server it is about
         #[command(flatten)]
         data: DataArg,
     },
@@ -97,6 +103,7 @@ pub enum HandshakeCommand {
     Default {
         /// The code
         code: String,
+        /// The server it is about
         #[command(flatten)]
         data: DataArg,
     },

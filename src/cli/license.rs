@@ -25,6 +25,7 @@ pub enum LicenseCommand {
         /// File to write; without it the request is printed
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
+        /// The server it is about
         #[command(flatten)]
         data: DataArg,
     },
@@ -43,6 +44,7 @@ pub enum LicenseCommand {
         /// Handshake code that shall get the items
         #[arg(long, value_name = "CODE")]
         into: Option<String>,
+        /// The server it is about
         #[command(flatten)]
         data: DataArg,
     },
@@ -55,6 +57,7 @@ pub enum LicenseCommand {
         /// Print JSON
         #[arg(long)]
         json: bool,
+        /// The server it is about
         #[command(flatten)]
         data: DataArg,
     },
@@ -69,6 +72,7 @@ pub enum LicenseCommand {
         /// Print JSON
         #[arg(long)]
         json: bool,
+        /// The server it is about
         #[command(flatten)]
         data: DataArg,
     },

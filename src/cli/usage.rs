@@ -34,6 +34,7 @@ pub enum UsageCommand {
         /// Print JSON
         #[arg(long)]
         json: bool,
+        /// The server it is about
         #[command(flatten)]
         data: DataArg,
     },

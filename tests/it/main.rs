@@ -1,1 +1,9 @@
+//! One binary of integration tests, against real servers: an `App` in this process with a
+//! clock that is moved by hand, or the program itself as a process.
+//!
+//! Users have names: [`support::Vendor`] issues, [`support::Site`] serves (and its admin
+//! commands), [`support::Device`] asks. Long proofs run at a short setting; the
+//! environment variable `TOLLKEEPER_FULL=1` runs them at full strength.
 
+mod support;
+mod main_job;

@@ -1,0 +1,17 @@
+//! What every test begins with.
+
+mod device;
+mod process;
+mod site;
+
+pub use device::Device;
+pub use process::{Process, tollkeeper};
+pub use site::{Site, Vendor};
+
+/// Midday of 22 November 2026: where manual clocks start.
+pub const NOON: i64 = 1_795_348_800;
+
+/// Whether long proofs run at full strength.
+pub fn full_strength() -> bool {
+    std::env::var_os("TOLLKEEPER_FULL").is_some_and(|value| value != "0")
+}
