@@ -13,7 +13,7 @@ use rusqlite::Connection;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::clock::Clock;
+use crate::clock::{Clock, SystemClock};
 use crate::commands::Site;
 use crate::commands::site::{HARDWARE_ROW, HardwareBinding, VendorFiles};
 use crate::documents::secret::SecretKey;
@@ -119,8 +119,10 @@ impl App {
         let now = clock.now_seconds();
         let identity = vault.load_identity(hardware)?;
         let binding = load_hardware_binding(&connection, &identity, now)?;
-        let authority = vault.load_authority(identity.uuid, now)?;
-        let leaf = vault.load_leaf(&authority, &tls::default_names(&https_addresses, &settings.tls.names), now)?;
+        // Clients check certificates by their own clocks, so a manual clock must not date them.
+        let today = SystemClock.now_seconds();
+        let authority = vault.load_authority(identity.uuid, today)?;
+        let leaf = vault.load_leaf(&authority, &tls::default_names(&https_addresses, &settings.tls.names), today)?;
         replace_file(&data.join("tls/ca.pem"), authority.ca_pem.as_bytes(), 0o644).map_err(|error| StartError::Data(error.to_string()))?;
         let ca_fingerprint = authority.fingerprint()?;
         let tls_config = tls::rustls_config(Arc::new(SwappableCertificate::new(&leaf)?))?;

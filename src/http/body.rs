@@ -6,7 +6,7 @@ use std::time::Duration;
 use actix_web::HttpRequest;
 use actix_web::http::header;
 use actix_web::web::{Bytes, Payload};
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 
 use super::Context;
 use super::problem::Failure;
@@ -63,26 +63,34 @@ pub async fn read_bytes(context: &Context, payload: Payload) -> Result<Bytes, Fa
 
 /// Parses JSON; the complaint names the field.
 pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Failure> {
+    // serde would take a list of the fields' values in their order for the object.
+    if bytes.trim_ascii_start().first() == Some(&b'[') {
+        return Err(Failure::malformed("body", "must be a JSON object, not a list"));
+    }
     // The quick way first: the path to a wrong field is looked for only when there is one.
-    serde_json::from_slice(bytes).or_else(|_| {
-        let mut reader = serde_json::Deserializer::from_slice(bytes);
-        let error = match serde_path_to_error::deserialize::<_, T>(&mut reader) {
-            Err(error) => error,
-            Ok(_) => return Err(Failure::malformed("body", "is followed by something that is not JSON")),
-        };
-        let path = error.path().to_string();
-        let inner = error.into_inner();
-        let text = inner.to_string();
-        let field = match (path.as_str(), named_in(&text)) {
-            (".", _) if !inner.is_data() => "body".to_owned(),
-            ("." | "", Some(name)) => name.to_owned(),
-            (".", None) => "body".to_owned(),
-            (path, Some(name)) if text.starts_with("missing field") => format!("{path}.{name}"),
-            (path, _) => path.to_owned(),
-        };
-        let detail = if inner.is_data() { text } else { format!("is not JSON: {text}") };
-        Err(Failure::malformed(field, detail))
-    })
+    serde_json::from_slice(bytes).map_err(|_| complain::<T>(bytes))
+}
+
+fn complain<T: DeserializeOwned>(bytes: &[u8]) -> Failure {
+    let mut reader = serde_json::Deserializer::from_slice(bytes);
+    let Err(error) = serde_path_to_error::deserialize::<_, T>(&mut reader) else {
+        return Failure::malformed("body", "is followed by something that is not JSON");
+    };
+    let path = error.path().to_string();
+    let inner = error.into_inner();
+    let text = inner.to_string();
+    // serde_json calls a number in place of a word an error of syntax too. Where the JSON
+    // itself breaks, the path leads to wherever the reader was just then.
+    if !inner.is_data() && serde_json::from_slice::<IgnoredAny>(bytes).is_err() {
+        return Failure::malformed("body", format!("is not JSON: {text}"));
+    }
+    let field = match (path.as_str(), named_in(&text)) {
+        ("." | "", Some(name)) => name.to_owned(),
+        (".", None) => "body".to_owned(),
+        (path, Some(name)) if text.starts_with("missing field") => format!("{path}.{name}"),
+        (path, _) => path.to_owned(),
+    };
+    Failure::malformed(field, text)
 }
 
 /// The name that serde put between backticks, in "missing field `product`".

@@ -20,6 +20,7 @@ const RETRY_AFTER_SECONDS: u64 = 5;
 pub struct Failure {
     problem: Box<Problem>,
     retry_after_seconds: Option<u64>,
+    allow: Option<&'static str>,
 }
 
 impl Failure {
@@ -45,6 +46,12 @@ impl Failure {
         self
     }
 
+    /// Which methods the path takes.
+    pub fn allow(mut self, methods: &'static str) -> Self {
+        self.allow = Some(methods);
+        self
+    }
+
     /// What the caller sees.
     pub fn problem(&self) -> &Problem {
         &self.problem
@@ -54,7 +61,7 @@ impl Failure {
 impl From<Problem> for Failure {
     fn from(problem: Problem) -> Self {
         let retry_after_seconds = (problem.status == 503).then_some(RETRY_AFTER_SECONDS);
-        Self { problem: Box::new(problem), retry_after_seconds }
+        Self { problem: Box::new(problem), retry_after_seconds, allow: None }
     }
 }
 
@@ -111,6 +118,9 @@ impl ResponseError for Failure {
         let mut response = HttpResponse::build(self.status_code());
         if let Some(seconds) = self.retry_after_seconds {
             response.insert_header((header::RETRY_AFTER, seconds));
+        }
+        if let Some(methods) = self.allow {
+            response.insert_header((header::ALLOW, methods));
         }
         let body = serde_json::to_vec(&self.problem).unwrap_or_default();
         response.insert_header(ContentType("application/problem+json".parse().expect("a media type"))).insert_header((header::CACHE_CONTROL, "no-store")).body(body)

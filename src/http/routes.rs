@@ -15,25 +15,26 @@ pub struct AdminSocket;
 
 /// Puts the table into an application.
 pub fn configure(config: &mut ServiceConfig) {
-    let mut route = |path: &str, routes: Vec<Route>| {
-        let resource = routes.into_iter().fold(web::resource(path), |resource, route| resource.route(route));
-        config.service(resource.default_service(web::route().to(wrong_method)));
+    config.app_data(web::QueryConfig::default().error_handler(|error, _| Failure::malformed("query", error.to_string()).into()));
+    let mut route = |path: &str, method: &'static str, route: Route| {
+        let wrong_method = web::route().to(move |request| wrong_method(request, method));
+        config.service(web::resource(path).route(route).default_service(wrong_method));
     };
 
     // Devices.
-    route("/api/v1/server", vec![web::get().to(client_api::server)]);
-    route("/api/v1/authorize", vec![web::post().to(client_api::authorize)]);
-    route("/api/v1/reports", vec![web::post().to(client_api::reports)]);
-    route("/api/v1/release", vec![web::post().to(client_api::release)]);
+    route("/api/v1/server", "GET", web::get().to(client_api::server));
+    route("/api/v1/authorize", "POST", web::post().to(client_api::authorize));
+    route("/api/v1/reports", "POST", web::post().to(client_api::reports));
+    route("/api/v1/release", "POST", web::post().to(client_api::release));
 
     // Operations and reference.
     for base in ["", "/api/v1"] {
-        route(&format!("{base}/health"), vec![web::get().to(ops::health)]);
-        route(&format!("{base}/openapi.json"), vec![web::get().to(ops::openapi_json)]);
-        route(&format!("{base}/docs"), vec![web::get().to(ops::reference_page)]);
+        route(&format!("{base}/health"), "GET", web::get().to(ops::health));
+        route(&format!("{base}/openapi.json"), "GET", web::get().to(ops::openapi_json));
+        route(&format!("{base}/docs"), "GET", web::get().to(ops::reference_page));
     }
-    route("/", vec![web::get().to(ops::front_page)]);
-    route("/static/{path:.*}", vec![web::get().to(ops::asset)]);
+    route("/", "GET", web::get().to(ops::front_page));
+    route("/static/{path:.*}", "GET", web::get().to(ops::asset));
 
     // Administration: over the socket only, until there are users and tokens.
     let admin = web::scope("/api/v1/admin")
@@ -81,6 +82,7 @@ async fn nowhere() -> Result<HttpResponse, Failure> {
     Err(ops::not_found())
 }
 
-async fn wrong_method(request: HttpRequest) -> Result<HttpResponse, Failure> {
-    Err(Failure::malformed("method", format!("{} does not take {}: /docs lists the paths", request.path(), request.method())).with_status(StatusCode::METHOD_NOT_ALLOWED))
+async fn wrong_method(request: HttpRequest, allowed: &'static str) -> Result<HttpResponse, Failure> {
+    let detail = format!("{} does not take {}, only {allowed}: /docs lists the paths", request.path(), request.method());
+    Err(Failure::malformed("method", detail).with_status(StatusCode::METHOD_NOT_ALLOWED).allow(allowed))
 }

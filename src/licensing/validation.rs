@@ -27,7 +27,8 @@ pub struct Characteristics<'a> {
     pub application_id: Option<&'a str>,
     /// The name of its process.
     pub process_name: Option<&'a str>,
-    /// Whether it runs in a browser: decides which of the two codes a mismatch gets.
+    /// Whether it runs in a browser: then only the domain counts, because it alone is not
+    /// the page's own word.
     pub is_browser: bool,
 }
 
@@ -48,10 +49,11 @@ impl ValidationFields {
 
     /// Whether the request matches one of the fields.
     pub fn check(&self, given: Characteristics<'_>) -> Result<(), Mismatch> {
-        let matched = self.is_empty()
-            || given.domain.is_some_and(|domain| self.domains.iter().any(|pattern| domain_matches(pattern, domain)))
-            || given.application_id.is_some_and(|id| self.application_ids.iter().any(|wanted| wanted == id))
-            || given.process_name.is_some_and(|name| self.process_names.iter().any(|wanted| wanted.eq_ignore_ascii_case(name)));
+        let domain = || given.domain.is_some_and(|domain| self.domains.iter().any(|pattern| domain_matches(pattern, domain)));
+        let application = || given.application_id.is_some_and(|id| self.application_ids.iter().any(|wanted| wanted == id));
+        let process = || given.process_name.is_some_and(|name| self.process_names.iter().any(|wanted| wanted.eq_ignore_ascii_case(name)));
+        // A page can write anything into its body, but not its origin: for browsers only the domain counts.
+        let matched = self.is_empty() || domain() || (!given.is_browser && (application() || process()));
         let only_domains = self.application_ids.is_empty() && self.process_names.is_empty();
         match matched {
             true => Ok(()),
@@ -141,6 +143,7 @@ mod tests {
             (Characteristics { domain: Some("sub.line4.plant"), is_browser: true, ..none }, Mismatch::Domain),
             (Characteristics { application_id: Some("com.example.scanner"), ..none }, Mismatch::Application),
             (Characteristics { process_name: Some("evil.exe"), ..none }, Mismatch::Application),
+            (Characteristics { domain: Some("evil.com"), process_name: Some("scanner.exe"), is_browser: true, ..none }, Mismatch::Domain),
             (none, Mismatch::Application),
         ] {
             assert_eq!(fields().check(given), Err(expected), "{given:?}");

@@ -5,5 +5,8 @@
 //! commands), [`support::Device`] asks. Long proofs run at a short setting; the
 //! environment variable `TOLLKEEPER_FULL=1` runs them at full strength.
 
-mod support;
+mod error_codes;
+mod hostile_http;
 mod main_job;
+mod seats_and_quota;
+mod support;
