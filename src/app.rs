@@ -2,7 +2,7 @@
 //! server, and stops it in order. The only place that knows everybody.
 
 use std::fs::{self, File, TryLockError};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -17,11 +17,11 @@ use crate::clock::{Clock, SystemClock};
 use crate::commands::Site;
 use crate::commands::site::{HARDWARE_ROW, HardwareBinding, VendorFiles};
 use crate::documents::secret::SecretKey;
-use crate::documents::{Hardware, ServerIdentity, SigningKey, replace_file};
+use crate::documents::{Hardware, ServerIdentity, SigningKey, random_uuid, replace_file};
+use crate::http::Context;
 use crate::http::rate_limit::RateLimit;
 use crate::http::server::{self, Listeners, Running};
 use crate::http::tls::{self, Leaf, SiteAuthority, SwappableCertificate};
-use crate::http::Context;
 use crate::licensing::ServerUuid;
 use crate::settings::Settings;
 use crate::store::catalog::Catalog;
@@ -85,6 +85,7 @@ struct StoredIdentity {
 const IDENTITY_ROW: &str = "identity";
 const AUTHORITY_ROW: &str = "site authority";
 const LEAF_ROW: &str = "server certificate";
+const URLS_ROW: &str = "server urls";
 
 impl App {
     /// Starts on this machine's hardware.
@@ -122,7 +123,9 @@ impl App {
         // Clients check certificates by their own clocks, so a manual clock must not date them.
         let today = SystemClock.now_seconds();
         let authority = vault.load_authority(identity.uuid, today)?;
-        let leaf = vault.load_leaf(&authority, &tls::default_names(&https_addresses, &settings.tls.names), today)?;
+        let listen_names = settings.public_endpoints().into_iter().map(|(host, _)| host).filter(|host| host.parse::<IpAddr>().is_err()).map(str::to_owned);
+        let names = tls::default_names(&https_addresses, &settings.tls.names.iter().cloned().chain(listen_names).collect::<Vec<_>>());
+        let leaf = vault.load_leaf(&authority, &names, today)?;
         replace_file(&data.join("tls/ca.pem"), authority.ca_pem.as_bytes(), 0o644).map_err(|error| StartError::Data(error.to_string()))?;
         let ca_fingerprint = authority.fingerprint()?;
         let tls_config = tls::rustls_config(Arc::new(SwappableCertificate::new(&leaf)?))?;
@@ -134,12 +137,11 @@ impl App {
             tracing::warn!(%problem, "a vendor's public key cannot be read: licenses of this vendor cannot be imported");
         }
         site.refresh_certificates(&Catalog::load(&connection).map_err(broken)?);
+        let bound = if https_addresses.is_empty() { &http_addresses } else { &https_addresses };
+        let server_urls = find_urls(settings, extent, bound, &connection)?;
         let store = Store::start(&path, connection, origin, Arc::clone(&clock), settings.limits.queue).map_err(broken)?;
 
-        if extent == Extent::Server || cfg!(unix) {
-            listeners.admin = Some(server::bind_admin_socket(data).map_err(|error| StartError::Listen(error.to_string()))?);
-        }
-        let server_urls = if settings.server_urls.is_empty() { derive_urls(&https_addresses, &http_addresses) } else { settings.server_urls.clone() };
+        listeners.admin = Some(server::bind_admin_socket(data).map_err(|error| StartError::Listen(error.to_string()))?);
         let limits = match extent {
             Extent::Server => settings.limits.clone(),
             Extent::AdminOnly => crate::settings::Limits { workers: 1, ..settings.limits.clone() },
@@ -205,7 +207,12 @@ fn prepare_directory(data: &Path) -> Result<(), StartError> {
 /// ends.
 fn take_lock(data: &Path) -> Result<File, StartError> {
     let path = data.join("lock");
-    let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(|error| StartError::Data(format!("cannot write {}: {error}", path.display())))?;
+    let file = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&path)
+        .map_err(|error| StartError::Data(format!("cannot write {}: {error}", path.display())))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(StartError::InUse(data.to_owned())),
@@ -223,10 +230,9 @@ impl Vault<'_> {
     fn find<T: for<'de> Deserialize<'de>>(&self, name: &str) -> Result<Option<T>, StartError> {
         let sealed = local::find(self.connection, name).map_err(|error| StartError::Data(error.to_string()))?;
         let Some(sealed) = sealed else { return Ok(None) };
-        let json = self
-            .secret
-            .open(name, &sealed)
-            .ok_or_else(|| StartError::Data(format!("the {name} in the database was sealed under another secret.key: bring back the secret.key that belongs to this database")))?;
+        let json = self.secret.open(name, &sealed).ok_or_else(|| {
+            StartError::Data(format!("the {name} in the database was sealed under another secret.key: bring back the secret.key that belongs to this database"))
+        })?;
         serde_json::from_slice(&json).map(Some).map_err(|error| StartError::Data(format!("the {name} in the database cannot be read: {error}")))
     }
 
@@ -241,7 +247,7 @@ impl Vault<'_> {
             let key = SigningKey::from_pkcs8_der(&key_pkcs8).map_err(|error| StartError::Data(error.to_string()))?;
             return Ok(ServerIdentity { uuid: ServerUuid(uuid), key, hardware });
         }
-        let identity = ServerIdentity { uuid: ServerUuid(Uuid::new_v4()), key: SigningKey::generate(), hardware };
+        let identity = ServerIdentity { uuid: ServerUuid(random_uuid()), key: SigningKey::generate(), hardware };
         self.put(IDENTITY_ROW, &StoredIdentity { uuid: identity.uuid.0, key_pkcs8: identity.key.to_pkcs8_der() })?;
         Ok(identity)
     }
@@ -291,14 +297,37 @@ fn load_hardware_binding(connection: &Connection, identity: &ServerIdentity, now
     Ok(binding)
 }
 
-/// URLs for license keys when the admin set none: the host's name stands for "every
-/// address".
-fn derive_urls(https: &[SocketAddr], http: &[SocketAddr]) -> Vec<String> {
-    let (scheme, addresses) = if https.is_empty() { ("http", http) } else { ("https", https) };
-    let host = |address: &SocketAddr| match address.ip() {
-        ip if ip.is_unspecified() => tls::host_name().unwrap_or_else(|| "localhost".to_owned()),
-        std::net::IpAddr::V6(ip) => format!("[{ip}]"),
-        ip => ip.to_string(),
+/// URLs for license keys when the admin set none: a name stays a name, and the host's own
+/// name stands for "every address".
+fn derive_urls(settings: &Settings, bound: &[SocketAddr]) -> Vec<String> {
+    let scheme = if settings.listen.is_empty() { "http" } else { "https" };
+    let url = |(host, port): (&str, u16)| {
+        let host = match host.parse::<IpAddr>() {
+            Ok(ip) if ip.is_unspecified() => tls::host_name().unwrap_or_else(|| "localhost".to_owned()),
+            Ok(IpAddr::V6(ip)) => format!("[{ip}]"),
+            _ => host.to_owned(),
+        };
+        // Port 0 asked for a free one.
+        let port = if port == 0 { bound.first().map_or(0, SocketAddr::port) } else { port };
+        format!("{scheme}://{host}:{port}")
     };
-    addresses.iter().map(|address| format!("{scheme}://{}:{}", host(address), address.port())).collect()
+    settings.public_endpoints().into_iter().map(url).collect()
+}
+
+/// The URLs for license keys: as set, else as the server that last ran here was reached.
+fn find_urls(settings: &Settings, extent: Extent, bound: &[SocketAddr], connection: &Connection) -> Result<Vec<String>, StartError> {
+    if !settings.server_urls.is_empty() {
+        return Ok(settings.server_urls.clone());
+    }
+    let failed = |error: String| StartError::Data(format!("the record of this server's URLs: {error}"));
+    let derived = derive_urls(settings, bound);
+    if extent == Extent::Server {
+        let json = serde_json::to_vec(&derived).map_err(|error| failed(error.to_string()))?;
+        local::put(connection, URLS_ROW, &json).map_err(|error| failed(error.to_string()))?;
+        return Ok(derived);
+    }
+    match local::find(connection, URLS_ROW).map_err(|error| failed(error.to_string()))? {
+        Some(json) => serde_json::from_slice(&json).map_err(|error| failed(error.to_string())),
+        None => Ok(derived),
+    }
 }

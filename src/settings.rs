@@ -370,6 +370,13 @@ impl Settings {
         addresses("listen", &self.listen)
     }
 
+    /// The listeners as (host, port), HTTPS first; plain HTTP only when there is no HTTPS.
+    /// Hosts are as written: a name, or an IP address without brackets.
+    pub fn public_endpoints(&self) -> Vec<(&str, u16)> {
+        let entries = if self.listen.is_empty() { &self.http } else { &self.listen };
+        entries.iter().filter_map(|entry| split_host_port(entry)).collect()
+    }
+
     /// The addresses to serve plain HTTP on; host names are looked up.
     ///
     /// # Errors

@@ -40,7 +40,10 @@ impl Admin {
     pub fn open(data: &DataArg, create: Create) -> Result<Self, Failure> {
         let settings = data.settings()?;
         if create == Create::Refused && !settings.data.join("tollkeeper.db").exists() {
-            return Err(Failure(format!("no installation in {}: start one with `tollkeeper serve --data {0}`, or name another directory with --data", settings.data.display())));
+            return Err(Failure(format!(
+                "no installation in {}: start one with `tollkeeper serve --data {0}`, or name another directory with --data",
+                settings.data.display()
+            )));
         }
         Self::of(&settings)
     }

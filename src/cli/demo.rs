@@ -24,7 +24,9 @@ const DEVICES: usize = 50;
 
 /// Flags of `demo`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:\n  tollkeeper demo --listen 127.0.0.1:48443\n\nEverything is throwaway: the vendor, the license, and, unless --data is given, the data directory.")]
+#[command(
+    after_help = "Example:\n  tollkeeper demo --listen 127.0.0.1:48443\n\nEverything is throwaway: the vendor, the license, and, unless --data is given, the data directory."
+)]
 pub struct DemoArgs {
     /// Keep the data in this directory, which must be empty or hold an earlier demo
     #[arg(long, value_name = "DIR")]
@@ -70,7 +72,8 @@ pub fn run(args: &DemoArgs) -> Result<(), Failure> {
     serve::start_log(LogLevel::Warn);
     let stop = serve::wait_for_stop()?;
     let home = Home::prepare(args.data.clone())?;
-    let mut settings = Settings::load(&Flags { data: Some(home.path.clone()), listen: vec![args.listen.clone()], ..Flags::default() }, []).map_err(|error| Failure(error.to_string()))?;
+    let mut settings = Settings::load(&Flags { data: Some(home.path.clone()), listen: vec![args.listen.clone()], ..Flags::default() }, [])
+        .map_err(|error| Failure(error.to_string()))?;
     settings.trusted_vendors = vec![home.path.join(VENDOR).join("vendor.pub")];
     let app = App::start(&settings, Arc::new(SystemClock), Extent::Server).map_err(|error| Failure(error.to_string()))?;
     let result = present(&home.path, &settings, &app, stop);

@@ -2,11 +2,12 @@
 
 use clap::Subcommand;
 
-use super::connect::{Admin, Create, segment};
+use super::connect::{Admin, Create};
 use super::output::{self, Column};
 use super::{DataArg, Failure};
 use crate::client::transport::Method;
 use crate::http::admin_api::devices::{DeviceRow, PAGE_MAX, Released};
+use crate::licensing::ClientUuid;
 
 /// The commands about devices.
 #[derive(Debug, Subcommand)]
@@ -34,7 +35,7 @@ pub enum DeviceCommand {
     #[command(verbatim_doc_comment)]
     Release {
         /// The device
-        uuid: String,
+        uuid: ClientUuid,
         /// The item
         #[arg(long, value_name = "ID")]
         item: u64,
@@ -52,7 +53,7 @@ pub enum DeviceCommand {
     #[command(verbatim_doc_comment)]
     Reset {
         /// The device
-        uuid: String,
+        uuid: ClientUuid,
         /// The server it is about
         #[command(flatten)]
         data: DataArg,
@@ -64,12 +65,12 @@ pub fn run(command: DeviceCommand) -> Result<(), Failure> {
     match command {
         DeviceCommand::List { json, data } => list(json, &data),
         DeviceCommand::Release { uuid, item, data } => {
-            let released: Released = Admin::open(&data, Create::Refused)?.change(Method::Delete, &format!("devices/{}/seats/{item}", segment(&uuid)), None::<&()>)?;
+            let released: Released = Admin::open(&data, Create::Refused)?.change(Method::Delete, &format!("devices/{}/seats/{item}", uuid), None::<&()>)?;
             output::line(format!("Freed the seat of {uuid}. Item {item} allows {} more releases by hand.", released.releases_left));
             Ok(())
         }
         DeviceCommand::Reset { uuid, data } => {
-            Admin::open(&data, Create::Refused)?.tell(Method::Post, &format!("devices/{}/reset", segment(&uuid)), None::<&()>)?;
+            Admin::open(&data, Create::Refused)?.tell(Method::Post, &format!("devices/{}/reset", uuid), None::<&()>)?;
             output::line(format!("Reset {uuid}: its next request is let in whatever ticket it shows."));
             Ok(())
         }
@@ -98,6 +99,10 @@ fn list(json: bool, data: &DataArg) -> Result<(), Failure> {
             vec![device.client_uuid.clone(), device.first_seen.clone(), device.last_seen.clone(), seats.join(", ")]
         })
         .collect();
-    output::table(&[Column::Text("DEVICE"), Column::Text("FIRST SEEN"), Column::Text("LAST SEEN"), Column::Text("SEATS")], &rows, "No device was authorized yet.");
+    output::table(
+        &[Column::Text("DEVICE"), Column::Text("FIRST SEEN"), Column::Text("LAST SEEN"), Column::Text("SEATS")],
+        &rows,
+        "No device was authorized yet.",
+    );
     Ok(())
 }

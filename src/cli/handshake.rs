@@ -226,8 +226,14 @@ fn list(json: bool, data: &DataArg) -> Result<(), Failure> {
     if json {
         return output::json(&codes);
     }
-    let columns =
-        [Column::Text("CODE"), Column::Text("DEFAULT"), Column::Text("ITEMS, FIRST USED FIRST"), Column::Text("ORDER"), Column::Text("PASSWORD"), Column::Text("VALIDATION")];
+    let columns = [
+        Column::Text("CODE"),
+        Column::Text("DEFAULT"),
+        Column::Text("ITEMS, FIRST USED FIRST"),
+        Column::Text("ORDER"),
+        Column::Text("PASSWORD"),
+        Column::Text("VALIDATION"),
+    ];
     let rows: Vec<Vec<String>> = codes
         .iter()
         .map(|code| {

@@ -87,7 +87,10 @@ pub fn run(command: LicenseCommand) -> Result<(), Failure> {
                 None => output::raw(text.as_bytes()),
                 Some(path) => {
                     files::replace_file(&path, text.as_bytes(), 0o644).map_err(|error| Failure(error.to_string()))?;
-                    output::line(format!("Wrote {}. Send it to your vendor; import the file that comes back with `tollkeeper license import FILE`.", path.display()));
+                    output::line(format!(
+                        "Wrote {}. Send it to your vendor; import the file that comes back with `tollkeeper license import FILE`.",
+                        path.display()
+                    ));
                 }
             }
             Ok(())
@@ -104,7 +107,14 @@ fn import(path: &std::path::Path, into: Option<String>, data: &DataArg) -> Resul
     if imported.was_installed {
         output::line(format!("License {} was installed already; nothing changed in it.", imported.license_id));
     } else {
-        output::line(format!("Imported license {} ({}) of organization {} with {} items.", imported.license_id, imported.alias, imported.organization_id, imported.items));
+        output::line(format!(
+            "Imported license {} ({}) of organization {} with {} item{}.",
+            imported.license_id,
+            imported.alias,
+            imported.organization_id,
+            imported.items,
+            if imported.items == 1 { "" } else { "s" }
+        ));
     }
     if let Some(code) = imported.handshake_code {
         output::line(format!("Applications use it with handshake code {code}; `tollkeeper handshake key {code}` prints the license key to paste into them."));
@@ -150,7 +160,11 @@ fn list(json: bool, data: &DataArg) -> Result<(), Failure> {
             ]
         })
         .collect();
-    output::table(&columns, &rows, "No license is installed. Make a request with `tollkeeper license request`, send it to your vendor, import what comes back.");
+    output::table(
+        &columns,
+        &rows,
+        "No license is installed. Make a request with `tollkeeper license request`, send it to your vendor, import what comes back.",
+    );
     Ok(())
 }
 

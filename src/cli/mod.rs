@@ -93,8 +93,13 @@ impl DataArg {
     /// The settings with this data directory.
     pub fn settings(&self) -> Result<Settings, Failure> {
         let flags = Flags { data: self.data.clone(), ..Flags::default() };
-        Settings::load(&flags, std::env::vars()).map_err(|error| Failure(error.to_string()))
+        Settings::load(&flags, environment()).map_err(|error| Failure(error.to_string()))
     }
+}
+
+/// The environment, without what is not text: such a variable is none of ours.
+pub fn environment() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
 }
 
 /// Runs what was asked for.

@@ -5,6 +5,10 @@ use std::sync::Arc;
 
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::level_filters::LevelFilter;
+use tracing_subscriber::Layer as _;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 use super::Failure;
 use crate::app::{App, Extent};
@@ -13,7 +17,9 @@ use crate::settings::{Flags, LogLevel, Settings};
 
 /// Flags of `serve`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:\n  tollkeeper serve --data /var/lib/tollkeeper --listen 0.0.0.0:48443\n\nStop it with SIGTERM or Ctrl-C: requests in flight are finished first.")]
+#[command(
+    after_help = "Example:\n  tollkeeper serve --data /var/lib/tollkeeper --listen 0.0.0.0:48443\n\nStop it with SIGTERM or Ctrl-C: requests in flight are finished first."
+)]
 pub struct ServeArgs {
     /// Settings file [default: ./tollkeeper.toml, then /etc/tollkeeper/tollkeeper.toml, if there]
     #[arg(long, value_name = "FILE")]
@@ -32,7 +38,7 @@ pub struct ServeArgs {
 /// Runs the server until it is told to stop.
 pub fn run(args: &ServeArgs) -> Result<(), Failure> {
     let flags = Flags { config: args.config.clone(), data: args.data.clone(), listen: args.listen.clone(), http: args.http.clone() };
-    let settings = Settings::load(&flags, std::env::vars()).map_err(|error| Failure(error.to_string()))?;
+    let settings = Settings::load(&flags, super::environment()).map_err(|error| Failure(error.to_string()))?;
     start_log(settings.log.level);
     for warning in &settings.warnings {
         tracing::warn!("{warning}");
@@ -82,6 +88,10 @@ pub fn start_log(level: LogLevel) {
         LogLevel::Debug => LevelFilter::DEBUG,
         LogLevel::Trace => LevelFilter::TRACE,
     };
+    // Of the libraries only what went wrong, unless somebody looks for a fault.
+    let libraries = if filter > LevelFilter::INFO { filter } else { filter.min(LevelFilter::WARN) };
+    let targets = Targets::new().with_default(libraries).with_target("tollkeeper", filter);
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal()).with_target(false);
     // A second call keeps the first log: only tests do that.
-    let _ = tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal()).with_max_level(filter).with_target(false).try_init();
+    let _ = tracing_subscriber::registry().with(lines.with_filter(targets)).try_init();
 }

@@ -60,8 +60,9 @@ pub fn run(command: UsageCommand) -> Result<(), Failure> {
     rows.push(vec!["total".to_owned(), output::number(usage.total)]);
     output::table(&[Column::Text("TYPE"), Column::Number("UNITS")], &rows, "");
     output::line(format!(
-        "{} devices reported use; authorizations: {} granted, {} refused.",
+        "{} {} reported use; authorizations: {} granted, {} refused.",
         output::number(usage.devices),
+        if usage.devices == 1 { "device" } else { "devices" },
         output::number(usage.authorizations.granted),
         output::number(usage.authorizations.refused)
     ));

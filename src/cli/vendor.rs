@@ -140,7 +140,13 @@ pub(super) fn issue(key: &Path, items: &Path, request: Option<&Path>, out: &Path
         None => {
             write_license(&license, &vendor, out)?;
             Ok(vec![
-                format!("Wrote {}: license {} of organization {}, New, {} item(s)", out.display(), license.license_id, license.organization_id, license.items.len()),
+                format!(
+                    "Wrote {}: license {} of organization {}, New, {} item(s)",
+                    out.display(),
+                    license.license_id,
+                    license.organization_id,
+                    license.items.len()
+                ),
                 format!("Next: tollkeeper vendor activate --key {} --license {} --request FILE --out FILE.lic", key.display(), out.display()),
             ])
         }
@@ -377,7 +383,8 @@ local_license_validity = "24h"
         std::fs::write(at("items.toml"), ITEMS).expect("written");
         run(VendorCommand::Issue { key: at("vendor.key"), items: at("items.toml"), request: None, out: at("new.lic") }, &clock).expect("issue");
         run(VendorCommand::Activate { key: at("vendor.key"), license: at("new.lic"), request: at("site.req"), out: at("a.lic") }, &clock).expect("activate");
-        run(VendorCommand::Issue { key: at("vendor.key"), items: at("items.toml"), request: Some(at("site.req")), out: at("b.lic") }, &clock).expect("issue bound");
+        run(VendorCommand::Issue { key: at("vendor.key"), items: at("items.toml"), request: Some(at("site.req")), out: at("b.lic") }, &clock)
+            .expect("issue bound");
         let trusted = [load_vendor_key(&at("vendor.pub")).expect("public key")];
         for name in ["a.lic", "b.lic"] {
             let text = std::fs::read_to_string(at(name)).expect("license");
@@ -397,7 +404,8 @@ local_license_validity = "24h"
     #[test]
     fn dates_are_read_in_every_form_and_a_plain_end_lasts_the_day() {
         let Ok(license) = read_items(ITEMS, NOW) else { panic!("items") };
-        let times: Vec<_> = license.items.iter().flat_map(|item| [item.valid_from, item.valid_to]).map(|time| crate::clock::rfc3339(time.timestamp())).collect();
+        let times: Vec<_> =
+            license.items.iter().flat_map(|item| [item.valid_from, item.valid_to]).map(|time| crate::clock::rfc3339(time.timestamp())).collect();
         assert_eq!(times, ["2026-11-01T00:00:00Z", "2027-10-31T23:59:59Z", "2026-10-31T23:00:00Z", "2027-01-01T00:00:00Z"]);
         assert!((100_000_000..1_000_000_000).contains(&license.license_id.0));
         assert_eq!(license.items[1].item_id, ItemId(7));

@@ -1,7 +1,9 @@
 //! The device's side: what an application links (feature `client`, a small dependency set).
 //!
-//! - [`transport`]: one kept-alive way to a server, over HTTPS that trusts exactly one
-//!   authority, or over the Unix socket of a server on this machine.
+//! | file | what |
+//! | --- | --- |
+//! | [`transport`] | one kept-alive way to a server, over HTTPS that trusts exactly one authority |
+//! | [`unix_socket`] | the same over the socket of a server on this machine |
 
 pub mod transport;
 

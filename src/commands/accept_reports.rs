@@ -106,7 +106,10 @@ impl AcceptReports {
             .or_else(|| catalog.find_code(self.claims.hid).filter(|_| same_code))
             .ok_or_else(|| (ErrorCode::UnknownHandshakeCode, format!("handshake code '{}' does not exist on this server", report.handshake_code)))?;
         if code.organization_id != self.claims.org {
-            return Err((ErrorCode::ForeignHandshakeCode, format!("handshake code '{}' belongs to another organization than the authorization", report.handshake_code)));
+            return Err((
+                ErrorCode::ForeignHandshakeCode,
+                format!("handshake code '{}' belongs to another organization than the authorization", report.handshake_code),
+            ));
         }
         let items = self.payers(report, slot, code, catalog);
         if !items.is_empty() {
@@ -115,7 +118,9 @@ impl AcceptReports {
         let product = catalog.items_in_order(code).iter().any(|item| same_word(&item.product, &report.product));
         let authorized = self.claims.items.iter().any(|item| same_word(&item.product, &report.product));
         Err(match (product || authorized, &report.module) {
-            (true, Some(module)) => (ErrorCode::ModuleNotCovered, format!("module '{module}' of product '{}' is not covered by an item of {}", report.product, code.name())),
+            (true, Some(module)) => {
+                (ErrorCode::ModuleNotCovered, format!("module '{module}' of product '{}' is not covered by an item of {}", report.product, code.name()))
+            }
             _ => (ErrorCode::ProductMismatch, format!("no item of {} counts {}s of product '{}'", code.name(), report.unit, report.product)),
         })
     }

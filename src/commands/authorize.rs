@@ -4,12 +4,11 @@
 use std::sync::Arc;
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
-use uuid::Uuid;
 
 use super::Site;
 use super::handshake::open_password;
 use super::site::Certified;
-use crate::documents::{AuthorizedItem, Claims};
+use crate::documents::{AuthorizedItem, Claims, random_uuid};
 use crate::licensing::decision::{self, ItemState, Offer, Refusal as ItemRefusal};
 use crate::licensing::validation::{Characteristics, origin_host};
 use crate::licensing::{ChargeWay, DeploymentType, HandshakeCode, ItemId, Span};
@@ -145,7 +144,10 @@ impl Authorize {
             return Err(Refused { code: ErrorCode::ServerNotValid, detail });
         }
         if catalog.licenses().next().is_none() {
-            return Err(Refused { code: ErrorCode::NotServing, detail: "no license is installed on this server yet: its administrator must import one".into() });
+            return Err(Refused {
+                code: ErrorCode::NotServing,
+                detail: "no license is installed on this server yet: its administrator must import one".into(),
+            });
         }
         Ok(())
     }
@@ -155,10 +157,14 @@ impl Authorize {
         let refuse = |code, detail: String| Err(Refused { code, detail });
         match (self.request.organization_id.as_deref(), self.request.handshake_code.as_deref()) {
             (organization, Some(name)) => match catalog.find_code_by_name(name) {
-                None => refuse(ErrorCode::UnknownHandshakeCode, format!("handshake code '{name}' does not exist on this server: compare it with the list in the admin pages")),
-                Some(code) if organization.is_some_and(|id| id != code.organization_id.as_str()) => {
-                    refuse(ErrorCode::ForeignHandshakeCode, format!("handshake code '{name}' belongs to organization {}, not to '{}'", code.organization_id, organization.unwrap_or_default()))
-                }
+                None => refuse(
+                    ErrorCode::UnknownHandshakeCode,
+                    format!("handshake code '{name}' does not exist on this server: compare it with the list in the admin pages"),
+                ),
+                Some(code) if organization.is_some_and(|id| id != code.organization_id.as_str()) => refuse(
+                    ErrorCode::ForeignHandshakeCode,
+                    format!("handshake code '{name}' belongs to organization {}, not to '{}'", code.organization_id, organization.unwrap_or_default()),
+                ),
                 Some(code) => Ok(code),
             },
             (Some(organization), None) => match catalog.find_default_code(organization) {
@@ -173,7 +179,11 @@ impl Authorize {
         if let Some(password) = open_password(&self.site, code)? {
             let given = self.request.session_password.as_deref().unwrap_or_default();
             if verify_slices_are_equal(password.as_bytes(), given.as_bytes()).is_err() {
-                let what = if given.is_empty() { "this handshake code needs its session password, none was sent" } else { "the session password is not the one set for this handshake code" };
+                let what = if given.is_empty() {
+                    "this handshake code needs its session password, none was sent"
+                } else {
+                    "the session password is not the one set for this handshake code"
+                };
                 return Ok(Err(Counted::new(ErrorCode::WrongSessionPassword, what)));
             }
         }
@@ -221,7 +231,10 @@ impl Authorize {
         let certified = match certified {
             Some(certified) if certified.certificate.is_valid_at(now) => certified,
             Some(certified) => {
-                return Ok(Err(Counted::new(ErrorCode::ServerNotValid, format!("the vendor's certificate of this server ended at {}: import a renewed license", certified.certificate.not_after))));
+                return Ok(Err(Counted::new(
+                    ErrorCode::ServerNotValid,
+                    format!("the vendor's certificate of this server ended at {}: import a renewed license", certified.certificate.not_after),
+                )));
             }
             None => return Ok(Err(Counted::new(ErrorCode::ServerNotValid, "no license of this organization is bound to this server"))),
         };
@@ -229,7 +242,7 @@ impl Authorize {
         let ticket = match tickets {
             Some(repeated) => repeated,
             None => {
-                let ticket = Uuid::new_v4().simple().to_string();
+                let ticket = random_uuid().simple().to_string();
                 ledger.record(&Body::AuthorizationGranted(AuthorizationGranted {
                     client: self.request.client_uuid,
                     code: code.code_id,
@@ -247,7 +260,7 @@ impl Authorize {
             iat: now,
             nbf: now,
             exp: grant.expires_at,
-            jti: Uuid::new_v4(),
+            jti: random_uuid(),
             nonce: self.request.nonce.clone(),
             org: code.organization_id.clone(),
             hs: self.name_of(code)?,

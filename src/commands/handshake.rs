@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use uuid::Uuid;
 
 use super::{Refusal, Site};
+use crate::documents::random_uuid;
 use crate::licensing::validation::{self, ValidationFields};
 use crate::licensing::{CodeId, HandshakeCode, ItemId};
 use crate::store::catalog::Catalog;
@@ -102,7 +102,10 @@ impl Command for AddHandshake {
         }
         let organization = self.name.organization();
         if !catalog.licenses().any(|license| license.organization_id == organization) {
-            return Ok(Err(Refusal::Invalid("handshake_code", format!("no license of organization {organization} is installed: a code begins with the organization ID of its items"))));
+            return Ok(Err(Refusal::Invalid(
+                "handshake_code",
+                format!("no license of organization {organization} is installed: a code begins with the organization ID of its items"),
+            )));
         }
         let mut code = new_code(&self.name, ledger, false);
         match self.changes.apply(&mut code, &catalog, &self.site) {
@@ -280,13 +283,15 @@ fn clean_list(field: &'static str, given: Option<&[String]>, target: &mut Vec<St
 
 /// The code that an admin named.
 pub fn find<'c>(catalog: &'c Catalog, name: &str) -> Result<&'c Handshake, Refusal> {
-    catalog.find_code_by_name(name).ok_or_else(|| Refusal::NotFound(format!("handshake code '{}' does not exist: `handshake list` shows the codes", crate::licensing::id::shorten(name))))
+    catalog
+        .find_code_by_name(name)
+        .ok_or_else(|| Refusal::NotFound(format!("handshake code '{}' does not exist: `handshake list` shows the codes", crate::licensing::id::shorten(name))))
 }
 
 /// A code that exists nowhere yet.
 pub(super) fn new_code(name: &HandshakeCode, ledger: &Ledger<'_>, automatic: bool) -> Handshake {
     Handshake {
-        code_id: CodeId(Uuid::new_v4()),
+        code_id: CodeId(random_uuid()),
         organization_id: name.organization(),
         custom: name.custom().to_owned(),
         deleted: false,

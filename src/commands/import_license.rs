@@ -94,7 +94,10 @@ impl ImportLicense {
         for item in &license.items {
             match catalog.find_item(item.item_id) {
                 Some(entry) if entry.license_id != license.license_id => {
-                    return Err(Refusal::Conflict(format!("item {} belongs to license {} already: ask the vendor for a file with item numbers of its own", item.item_id, entry.license_id)));
+                    return Err(Refusal::Conflict(format!(
+                        "item {} belongs to license {} already: ask the vendor for a file with item numbers of its own",
+                        item.item_id, entry.license_id
+                    )));
                 }
                 _ => {}
             }
@@ -118,7 +121,10 @@ impl Command for ImportLicense {
             Some(name) => match find(&catalog, name) {
                 Err(refusal) => return Ok(Err(refusal)),
                 Ok(code) if code.organization_id != license.organization_id => {
-                    return Ok(Err(Refusal::Invalid("into", format!("{} belongs to organization {}, the license to {}", code.name(), code.organization_id, license.organization_id))));
+                    return Ok(Err(Refusal::Invalid(
+                        "into",
+                        format!("{} belongs to organization {}, the license to {}", code.name(), code.organization_id, license.organization_id),
+                    )));
                 }
                 Ok(code) => Some(code.clone()),
             },

@@ -7,7 +7,8 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use crate::documents::secret::SecretKey;
 use crate::documents::{
-    Authorization, Claims, Error, HardwareFingerprint, LicenseFile, PreparedHeader, ServerCertificate, ServerIdentity, VerifyingKey, authorization, load_vendor_dir, load_vendor_key,
+    Authorization, Claims, Error, HardwareFingerprint, LicenseFile, PreparedHeader, ServerCertificate, ServerIdentity, VerifyingKey, authorization,
+    load_vendor_dir, load_vendor_key,
 };
 use crate::licensing::{OrganizationId, ServerUuid};
 use crate::store::catalog::Catalog;
@@ -65,14 +66,8 @@ impl Site {
     /// A site; vendors' keys are read now, and warnings tell which could not be.
     pub fn new(identity: ServerIdentity, secret: SecretKey, vendor_files: VendorFiles, hardware: HardwareBinding) -> (Self, Vec<Error>) {
         let (vendors, problems) = load_vendors(&vendor_files);
-        let site = Self {
-            identity,
-            secret,
-            vendor_files,
-            vendors: RwLock::new(vendors.into()),
-            certificates: RwLock::default(),
-            hardware: RwLock::new(hardware),
-        };
+        let site =
+            Self { identity, secret, vendor_files, vendors: RwLock::new(vendors.into()), certificates: RwLock::default(), hardware: RwLock::new(hardware) };
         (site, problems)
     }
 

@@ -128,7 +128,15 @@ pub(crate) mod tests {
     /// Claims of a week for one scan item, given on 2026-11-22.
     pub(crate) fn claims(server: ServerUuid) -> Claims {
         let hs: HandshakeCode = "216998-line4".parse().expect("code");
-        let item = AuthorizedItem { item_id: ItemId(7), product: "dbr".into(), editions: vec![], modules: vec![], charge_way: ChargeWay::Scan, instances: 1, valid_to: "2030-01-01T00:00:00Z".parse().expect("time") };
+        let item = AuthorizedItem {
+            item_id: ItemId(7),
+            product: "dbr".into(),
+            editions: vec![],
+            modules: vec![],
+            charge_way: ChargeWay::Scan,
+            instances: 1,
+            valid_to: "2030-01-01T00:00:00Z".parse().expect("time"),
+        };
         Claims {
             iss: server,
             sub: ClientUuid(Uuid::new_v4()),

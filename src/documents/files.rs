@@ -30,10 +30,9 @@ pub fn write_new_file(path: &Path, bytes: &[u8], mode: u32) -> Result<(), Error>
     #[cfg(not(unix))]
     let _ = mode;
     let mut file = options.open(path).map_err(|error| match error.kind() {
-        io::ErrorKind::AlreadyExists => Error::File {
-            path: path.display().to_string(),
-            detail: "exists already and is not overwritten; move it away or choose another name".into(),
-        },
+        io::ErrorKind::AlreadyExists => {
+            Error::File { path: path.display().to_string(), detail: "exists already and is not overwritten; move it away or choose another name".into() }
+        }
         _ => trouble(path, "create the file", &error),
     })?;
     let written = file.write_all(bytes).and_then(|()| file.sync_all()).and_then(|()| sync_parent(path));
@@ -52,7 +51,7 @@ pub fn replace_file(path: &Path, bytes: &[u8], mode: u32) -> Result<(), Error> {
     };
     let mut temporary = std::ffi::OsString::from(".");
     temporary.push(name);
-    temporary.push(format!(".{}.tmp", uuid::Uuid::new_v4().simple()));
+    temporary.push(format!(".{}.tmp", super::random_uuid().simple()));
     let temporary = path.with_file_name(temporary);
     write_new_file(&temporary, bytes, mode).map_err(|error| match error {
         Error::File { detail, .. } => Error::File { path: path.display().to_string(), detail },
@@ -74,7 +73,8 @@ pub fn read_text(path: &Path, max_bytes: usize) -> Result<String, Error> {
     if bytes.len() > max_bytes {
         return Err(Error::TooLarge { what: "file", limit: max_bytes }.in_file(path));
     }
-    String::from_utf8(bytes).map_err(|_| Error::File { path: path.display().to_string(), detail: "is not a text file in UTF-8; give the file as it was received".into() })
+    String::from_utf8(bytes)
+        .map_err(|_| Error::File { path: path.display().to_string(), detail: "is not a text file in UTF-8; give the file as it was received".into() })
 }
 
 #[cfg(unix)]

@@ -51,7 +51,9 @@ impl Hardware {
 
     /// The hashes by which the machine is known again.
     pub fn fingerprint(&self) -> HardwareFingerprint {
-        let hash = |label: &str, fact: &Option<String>| fact.as_ref().map(|fact| hex(digest(&SHA256, format!("tollkeeper hardware {label}\0{fact}").as_bytes()).as_ref()));
+        let hash = |label: &str, fact: &Option<String>| {
+            fact.as_ref().map(|fact| hex(digest(&SHA256, format!("tollkeeper hardware {label}\0{fact}").as_bytes()).as_ref()))
+        };
         HardwareFingerprint { machine: hash("machine", &self.machine), board: hash("board", &self.board), cpu: hash("cpu", &self.cpu) }
     }
 }
@@ -111,7 +113,8 @@ fn hex(bytes: &[u8]) -> String {
 // Makers leave placeholders that thousands of machines share.
 fn telling(text: &str) -> Option<String> {
     let fact = text.trim().to_ascii_lowercase();
-    let placeholder = ["uninitialized", "none", "default string", "to be filled by o.e.m.", "not specified", "system serial number", "0123456789"].contains(&fact.as_str());
+    let placeholder =
+        ["uninitialized", "none", "default string", "to be filled by o.e.m.", "not specified", "system serial number", "0123456789"].contains(&fact.as_str());
     let one_digit = fact.bytes().filter(|b| *b != b'-').all(|b| b == b'0') || fact.bytes().filter(|b| *b != b'-').all(|b| b == b'f');
     (!placeholder && !one_digit).then_some(fact)
 }
@@ -165,7 +168,12 @@ mod tests {
         let root = tempfile::tempdir().expect("dir");
         assert_eq!(Hardware::read_under(root.path()), Hardware::default());
         assert!(Hardware::default().fingerprint().matches(&Hardware::read_under(root.path()).fingerprint()));
-        for (name, text) in [("etc/machine-id", "ABC\n"), ("sys/class/dmi/id/product_uuid", "To be filled by O.E.M.\n"), ("sys/class/dmi/id/board_serial", "S1\n"), ("proc/cpuinfo", "processor\t: 0\nmodel name\t: Xeon 9\n")] {
+        for (name, text) in [
+            ("etc/machine-id", "ABC\n"),
+            ("sys/class/dmi/id/product_uuid", "To be filled by O.E.M.\n"),
+            ("sys/class/dmi/id/board_serial", "S1\n"),
+            ("proc/cpuinfo", "processor\t: 0\nmodel name\t: Xeon 9\n"),
+        ] {
             let path = root.path().join(name);
             std::fs::create_dir_all(path.parent().expect("parent")).expect("dir");
             std::fs::write(path, text).expect("file");

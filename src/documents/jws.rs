@@ -184,7 +184,11 @@ impl Jws {
     /// Errors: the document names another key, or the signature is wrong.
     pub fn verify(&self, key: &VerifyingKey) -> Result<&[u8], Error> {
         if self.header.kid != key.kid() {
-            return Err(Error::UnknownSigner { what: self.what, kid: shorten(self.kid()), todo: "it was made by another server or vendor than expected; get one from the right one" });
+            return Err(Error::UnknownSigner {
+                what: self.what,
+                kid: shorten(self.kid()),
+                todo: "it was made by another server or vendor than expected; get one from the right one",
+            });
         }
         if !key.verify(&self.text.as_bytes()[..self.signed_length], &self.signature) {
             return Err(Error::Signature { what: self.what });
@@ -318,7 +322,14 @@ mod tests {
         // 64 bytes end in a character with four spare bits.
         let last = good.chars().last().expect("text");
         let stray = ['A', 'Q', 'g', 'w'].contains(&last).then(|| (last as u8 + 1) as char).expect("canonical end");
-        for bad in [format!("{}{stray}", &good[..good.len() - 1]), format!("{good}="), format!("{good}."), good.replacen('.', "", 1), format!(" {good}"), good.replacen('.', "\n.", 1)] {
+        for bad in [
+            format!("{}{stray}", &good[..good.len() - 1]),
+            format!("{good}="),
+            format!("{good}."),
+            good.replacen('.', "", 1),
+            format!(" {good}"),
+            good.replacen('.', "\n.", 1),
+        ] {
             assert!(matches!(Jws::parse(&bad, TYP, 9_999), Err(Error::Base64 { .. })), "{bad}");
         }
     }

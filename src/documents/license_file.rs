@@ -87,7 +87,9 @@ impl License {
         match (self.license_status, self.servers.len()) {
             (LicenseStatus::New, 0) | (LicenseStatus::Activated, 1..=SERVERS_MAX) => {}
             (LicenseStatus::New, _) => return Err(Error::field("servers", "a New license is bound to no server yet")),
-            (LicenseStatus::Activated, count) => return Err(Error::field("servers", format!("an Activated license is bound to 1 to {SERVERS_MAX} servers, not {count}"))),
+            (LicenseStatus::Activated, count) => {
+                return Err(Error::field("servers", format!("an Activated license is bound to 1 to {SERVERS_MAX} servers, not {count}")));
+            }
         }
         let mut uuids = BTreeSet::new();
         for server in &self.servers {
@@ -140,7 +142,13 @@ impl License {
         self.servers = servers
             .iter()
             .map(|server| {
-                let certificate = ServerCertificate { server_uuid: server.uuid, organization_id: self.organization_id.clone(), jwk: server.jwk.clone(), not_before, not_after };
+                let certificate = ServerCertificate {
+                    server_uuid: server.uuid,
+                    organization_id: self.organization_id.clone(),
+                    jwk: server.jwk.clone(),
+                    not_before,
+                    not_after,
+                };
                 BoundServer { uuid: server.uuid, certificate: certificate.issue(vendor) }
             })
             .collect();
@@ -236,7 +244,9 @@ impl LicenseFile {
         let license = read(payload)?;
         license.validate()?;
         for server in &license.servers {
-            let bad = |detail: String| Error::field(format!("certificate of server {}", server.uuid), format!("{detail}; ask the vendor to activate the license again"));
+            let bad = |detail: String| {
+                Error::field(format!("certificate of server {}", server.uuid), format!("{detail}; ask the vendor to activate the license again"))
+            };
             let certificate = ServerCertificate::verify(&server.certificate, std::slice::from_ref(vendor)).map_err(|error| bad(error.to_string()))?;
             if certificate.server_uuid != server.uuid || certificate.organization_id != license.organization_id {
                 return Err(bad("names another server or organization".into()));

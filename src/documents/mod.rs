@@ -6,6 +6,7 @@
 //! | --- | --- |
 //! | [`armor`] | the `-----BEGIN …-----` wrapping of documents that people carry |
 //! | [`secret`] | secrets at rest, sealed under the site's key |
+//! | [`random`] | random UUIDs |
 //! | [`files`] | writing key files and documents so that a crash leaves no half of one |
 //! | [`keys`] | Ed25519 keys as PEM, JWK and `kid` |
 //! | [`vendor_key`] | the vendors this installation trusts |
@@ -27,6 +28,7 @@ pub mod identity;
 pub mod jws;
 pub mod keys;
 pub mod license_file;
+pub mod random;
 pub mod request;
 pub mod secret;
 pub mod server_certificate;
@@ -41,6 +43,7 @@ pub use identity::{Hardware, HardwareFingerprint, ServerIdentity};
 pub use jws::{Jws, PreparedHeader};
 pub use keys::{Jwk, SigningKey, VerifyingKey};
 pub use license_file::{BoundServer, License, LicenseFile, LicenseStatus};
+pub use random::random_uuid;
 pub use request::{ActivationRequest, RequestServer};
 pub use server_certificate::ServerCertificate;
 pub use vendor_key::{load_vendor_dir, load_vendor_key};

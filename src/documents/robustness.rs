@@ -4,7 +4,6 @@
 use std::sync::LazyLock;
 
 use proptest::prelude::*;
-use uuid::Uuid;
 
 use super::armor::dearmor;
 use super::authorization::{prepared_header, tests::claims};
@@ -25,7 +24,7 @@ static SAMPLES: LazyLock<Samples> = LazyLock::new(|| {
     let request = ActivationRequest::seal(&server, "main", &[], 1_795_305_600).expect("request");
     let license = new_license().activate(&vendor, &[RequestServer::of(&server, "")], 1_795_305_600).expect("license").seal(&vendor);
     let cert = certificate(server.uuid, &server.key).issue(&vendor);
-    let authorization = prepared_header(&server.key, &cert).sign(&claims(ServerUuid(Uuid::new_v4())));
+    let authorization = prepared_header(&server.key, &cert).sign(&claims(ServerUuid(random_uuid())));
     let texts = vec![license.clone(), request, cert, authorization, vendor.to_pkcs8_pem(), vendor.verifying_key().to_spki_pem()];
     Samples { vendor, license, texts }
 });

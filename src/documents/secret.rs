@@ -32,9 +32,12 @@ impl SecretKey {
     pub fn load_or_create(path: &Path, may_create: bool) -> io::Result<Self> {
         match fs::read(path) {
             Ok(bytes) => {
-                let bytes: [u8; 32] = bytes
-                    .try_into()
-                    .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, format!("{} is damaged: it must hold exactly 32 bytes; bring it back from a copy", path.display())))?;
+                let bytes: [u8; 32] = bytes.try_into().map_err(|_| {
+                    io::Error::new(
+                        io::ErrorKind::InvalidData,
+                        format!("{} is damaged: it must hold exactly 32 bytes; bring it back from a copy", path.display()),
+                    )
+                })?;
                 Ok(Self::new(&bytes))
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound && may_create => {

@@ -22,12 +22,16 @@ fn check_headers(request: &HttpRequest, limit: usize) -> Result<(), Failure> {
     let text = |name| request.headers().get(name).map(|value: &header::HeaderValue| value.to_str().unwrap_or("?"));
     match text(header::CONTENT_TYPE) {
         Some(kind) if is_json(kind) => {}
-        Some(kind) => return Err(Failure::malformed("Content-Type", format!("'{}' is not taken: send application/json in UTF-8", crate::licensing::id::shorten(kind)))),
+        Some(kind) => {
+            return Err(Failure::malformed("Content-Type", format!("'{}' is not taken: send application/json in UTF-8", crate::licensing::id::shorten(kind))));
+        }
         None => return Err(Failure::malformed("Content-Type", "is missing: send application/json")),
     }
     match text(header::CONTENT_ENCODING) {
         None | Some("identity") => {}
-        Some(encoding) => return Err(Failure::malformed("Content-Encoding", format!("'{}' is not taken: send the body as it is", crate::licensing::id::shorten(encoding)))),
+        Some(encoding) => {
+            return Err(Failure::malformed("Content-Encoding", format!("'{}' is not taken: send the body as it is", crate::licensing::id::shorten(encoding))));
+        }
     }
     match text(header::CONTENT_LENGTH).and_then(|length| length.parse::<u64>().ok()) {
         Some(length) if length > limit as u64 => Err(too_large(limit)),

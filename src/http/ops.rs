@@ -98,7 +98,8 @@ struct CodeRow {
 
 /// `GET /docs`: the API in short, with every error code.
 pub async fn reference_page() -> Result<HttpResponse, Failure> {
-    let codes = ErrorCode::ALL.iter().map(|code| CodeRow { number: code.number(), sdk_code: code.sdk_code(), status: code.status(), title: code.title() }).collect();
+    let codes =
+        ErrorCode::ALL.iter().map(|code| CodeRow { number: code.number(), sdk_code: code.sdk_code(), status: code.status(), title: code.title() }).collect();
     page(&ReferencePage { codes })
 }
 

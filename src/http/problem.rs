@@ -123,6 +123,9 @@ impl ResponseError for Failure {
             response.insert_header((header::ALLOW, methods));
         }
         let body = serde_json::to_vec(&self.problem).unwrap_or_default();
-        response.insert_header(ContentType("application/problem+json".parse().expect("a media type"))).insert_header((header::CACHE_CONTROL, "no-store")).body(body)
+        response
+            .insert_header(ContentType("application/problem+json".parse().expect("a media type")))
+            .insert_header((header::CACHE_CONTROL, "no-store"))
+            .body(body)
     }
 }

@@ -7,8 +7,8 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use governor::clock::{Clock as GovernorClock, Reference};
-use governor::nanos::Nanos;
 use governor::middleware::NoOpMiddleware;
+use governor::nanos::Nanos;
 use governor::state::keyed::DefaultKeyedStateStore;
 use governor::{Quota, RateLimiter};
 
@@ -45,11 +45,7 @@ impl RateLimit {
     /// With the limits of the settings; 0 switches one off.
     pub fn new(limits: &Limits, clock: Arc<dyn Clock>) -> Self {
         let clock = Adapter(clock);
-        Self {
-            devices: limiter(limits.device_requests_per_minute, &clock),
-            addresses: limiter(limits.address_requests_per_minute, &clock),
-            clock,
-        }
+        Self { devices: limiter(limits.device_requests_per_minute, &clock), addresses: limiter(limits.address_requests_per_minute, &clock), clock }
     }
 
     /// Counts a request of a device.

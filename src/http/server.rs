@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use actix_web::dev::{Service as _, ServerHandle};
+use actix_web::dev::{ServerHandle, Service as _};
 use actix_web::web::Data;
 use actix_web::{App, HttpServer};
 
@@ -164,8 +164,9 @@ pub fn bind_admin_socket(data: &Path) -> io::Result<UnixListener> {
     std::fs::create_dir(&nursery)?;
     std::fs::set_permissions(&nursery, std::fs::Permissions::from_mode(0o700))?;
     let young = nursery.join("s");
-    let listener = UnixListener::bind(&young)
-        .map_err(|error| io::Error::new(error.kind(), format!("cannot make the admin socket in {}: {error} (a path to a socket may have about 100 characters)", data.display())))?;
+    let listener = UnixListener::bind(&young).map_err(|error| {
+        io::Error::new(error.kind(), format!("cannot make the admin socket in {}: {error} (a path to a socket may have about 100 characters)", data.display()))
+    })?;
     std::fs::set_permissions(&young, std::fs::Permissions::from_mode(0o600))?;
     std::fs::rename(&young, &path)?;
     std::fs::remove_dir(&nursery)?;

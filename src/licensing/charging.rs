@@ -47,7 +47,11 @@ impl Purse {
     /// The purse of an item of which `used` units are charged.
     pub fn of(item: &LicenseItem, used: u64) -> Self {
         let limited = item.charge_way.quota_unit().is_some();
-        Self { item_id: item.item_id, quota_left: limited.then(|| item.quota.saturating_sub(used)), grace_left: if limited { grace::left(item, used) } else { 0 } }
+        Self {
+            item_id: item.item_id,
+            quota_left: limited.then(|| item.quota.saturating_sub(used)),
+            grace_left: if limited { grace::left(item, used) } else { 0 },
+        }
     }
 
     fn pay(&mut self, counts: &Counts) {

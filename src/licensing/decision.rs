@@ -159,7 +159,12 @@ pub fn decide<'a>(request: &Request<'_>, candidates: &[(&'a LicenseItem, ItemSta
         }
     }
     if items.is_empty() || !missing.is_empty() {
-        return Err(furthest.unwrap_or_else(|| Refusal { reason: Reason::NoItem, item_id: None, expected: "an item with something left".into(), given: "none".into() }));
+        return Err(furthest.unwrap_or_else(|| Refusal {
+            reason: Reason::NoItem,
+            item_id: None,
+            expected: "an item with something left".into(),
+            given: "none".into(),
+        }));
     }
     let expires_at = items
         .iter()
@@ -220,7 +225,11 @@ fn fit(request: &Request<'_>, offer: &Offer<'_>, offers: &[Offer<'_>], now: i64)
         return fail(Reason::Revoked, "an item in force".into(), "revoked by the vendor".into());
     }
     if !item.charge_way.is_supported() {
-        return fail(Reason::Revoked, "scan, page or device".into(), format!("charge way {}, which this version of the server does not serve yet", item.charge_way));
+        return fail(
+            Reason::Revoked,
+            "scan, page or device".into(),
+            format!("charge way {}, which this version of the server does not serve yet", item.charge_way),
+        );
     }
     if now < item.starts_at() {
         return fail(Reason::NotYetEffective, format!("from {}", crate::clock::rfc3339(item.starts_at())), crate::clock::rfc3339(now));
@@ -229,7 +238,9 @@ fn fit(request: &Request<'_>, offer: &Offer<'_>, offers: &[Offer<'_>], now: i64)
         return fail(Reason::Expired, format!("until {}, grace included", crate::clock::rfc3339(grace::end_at(item))), crate::clock::rfc3339(now));
     }
     match item.depends_on {
-        Some(needed) if !offers.iter().any(|other| other.item.item_id == needed) => fail(Reason::Dependency, format!("item {needed} in the same handshake code"), "not there".into()),
+        Some(needed) if !offers.iter().any(|other| other.item.item_id == needed) => {
+            fail(Reason::Dependency, format!("item {needed} in the same handshake code"), "not there".into())
+        }
         _ => Ok(()),
     }
 }
@@ -250,7 +261,15 @@ mod tests {
     const NOW: i64 = 1_700_000_000;
 
     fn ask() -> Request<'static> {
-        Request { product: "dbr", version: Some("9.6.30"), edition: Some("mobile"), deployment_type: Some(DeploymentType::Mobile), modules: &[], charge_way: None, at_most: None }
+        Request {
+            product: "dbr",
+            version: Some("9.6.30"),
+            edition: Some("mobile"),
+            deployment_type: Some(DeploymentType::Mobile),
+            modules: &[],
+            charge_way: None,
+            at_most: None,
+        }
     }
 
     fn reason(request: &Request<'_>, items: &[&LicenseItem]) -> Result<Vec<u64>, (Reason, Option<u64>)> {
@@ -339,7 +358,9 @@ mod tests {
         device.charge_way = ChargeWay::Device;
         device.period = Some(Period::Quarter);
         device.quota = 10;
-        let seats = |seats, holds_seat| decide(&ask(), &[(&device, ItemState { seats, holds_seat, used: 0 })], NOW).map_err(|r| r.reason).map(|grant| grant.items[0].seat_until);
+        let seats = |seats, holds_seat| {
+            decide(&ask(), &[(&device, ItemState { seats, holds_seat, used: 0 })], NOW).map_err(|r| r.reason).map(|grant| grant.items[0].seat_until)
+        };
         assert_eq!(seats(10, false), Ok(Some(NOW + 90 * 86_400)));
         assert_eq!(seats(11, false), Err(Reason::LimitReached));
         assert_eq!(seats(11, true), Ok(Some(NOW + 90 * 86_400)), "those with a seat go on");

@@ -190,11 +190,7 @@ impl FromStr for HandshakeCode {
             ))
         };
         let (organization, custom) = text.split_once('-').ok_or_else(bad)?;
-        if is_word(organization, b"._") && is_word(custom, b"._-") {
-            Ok(Self { text: text.to_owned(), hyphen: organization.len() })
-        } else {
-            Err(bad())
-        }
+        if is_word(organization, b"._") && is_word(custom, b"._-") { Ok(Self { text: text.to_owned(), hyphen: organization.len() }) } else { Err(bad()) }
     }
 }
 

@@ -258,12 +258,8 @@ fn covers(pattern: &[String], version: &str) -> bool {
 impl TryFrom<String> for VersionPatterns {
     type Error = String;
     fn try_from(text: String) -> Result<Self, String> {
-        let patterns: Vec<Vec<String>> = text
-            .split(',')
-            .map(str::trim)
-            .filter(|pattern| !pattern.is_empty())
-            .map(|pattern| pattern.split('.').map(str::to_owned).collect())
-            .collect();
+        let patterns: Vec<Vec<String>> =
+            text.split(',').map(str::trim).filter(|pattern| !pattern.is_empty()).map(|pattern| pattern.split('.').map(str::to_owned).collect()).collect();
         let good = |part: &String| part == "*" || (!part.is_empty() && part.len() <= 16 && part.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-'));
         if patterns.len() > LIST_MAX || patterns.iter().any(|pattern| pattern.len() > 8 || !pattern.iter().all(good)) {
             return Err(format!("versions '{}' are not dotted patterns separated by commas, such as 9.*, 10.2", id::shorten(&text)));

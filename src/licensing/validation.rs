@@ -82,7 +82,12 @@ fn domain_matches(pattern: &str, domain: &str) -> bool {
 pub fn clean_domain(text: &str) -> Result<String, String> {
     let lower = text.trim().to_ascii_lowercase();
     let host = lower.strip_prefix("*.").unwrap_or(&lower);
-    let label = |part: &str| (1..=63).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_') && !part.starts_with('-') && !part.ends_with('-');
+    let label = |part: &str| {
+        (1..=63).contains(&part.len())
+            && part.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+            && !part.starts_with('-')
+            && !part.ends_with('-')
+    };
     if lower.len() <= 253 && host.split('.').all(label) {
         Ok(lower)
     } else {
@@ -104,11 +109,7 @@ pub fn clean_name(text: &str) -> Result<String, String> {
 pub fn origin_host(origin: &str) -> Option<String> {
     let (_, rest) = origin.split_once("://")?;
     let authority = rest.split('/').next()?;
-    let host = if authority.starts_with('[') {
-        authority.split_inclusive(']').next()?
-    } else {
-        authority.split(':').next()?
-    };
+    let host = if authority.starts_with('[') { authority.split_inclusive(']').next()? } else { authority.split(':').next()? };
     (!host.is_empty()).then(|| host.to_ascii_lowercase())
 }
 
@@ -117,7 +118,11 @@ mod tests {
     use super::*;
 
     fn fields() -> ValidationFields {
-        ValidationFields { domains: vec!["*.example.com".into(), "line4.plant".into()], application_ids: vec!["com.example.Scanner".into()], process_names: vec!["scanner.exe".into()] }
+        ValidationFields {
+            domains: vec!["*.example.com".into(), "line4.plant".into()],
+            application_ids: vec!["com.example.Scanner".into()],
+            process_names: vec!["scanner.exe".into()],
+        }
     }
 
     #[test]

@@ -93,7 +93,10 @@ impl ReportsRequest {
     /// Checks lengths and ranges of the request and of each report.
     pub fn validate(&self) -> Result<(), BadField> {
         if self.reports.len() > REPORTS_MAX {
-            return Err(BadField::new("reports", format!("has {} entries, at most {REPORTS_MAX} are taken at once: send the rest in a further request", self.reports.len())));
+            return Err(BadField::new(
+                "reports",
+                format!("has {} entries, at most {REPORTS_MAX} are taken at once: send the rest in a further request", self.reports.len()),
+            ));
         }
         self.reports.iter().enumerate().try_for_each(|(index, report)| report.validate(index))
     }

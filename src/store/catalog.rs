@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, HashMap};
 
 use rusqlite::Connection;
 
+use super::Error;
 use super::handshakes::{self, Handshake};
 use super::licenses::{self, License};
-use super::Error;
 use crate::licensing::{CodeId, ItemId, LicenseId, LicenseItem, OrganizationId, order};
 
 /// An item and the license it came in.

@@ -45,7 +45,8 @@ const UPSERT: &str = "INSERT INTO devices (client_uuid, code_id, first_seen_at, 
         ticket_stamp = MAX(ticket_stamp, ?5)";
 const RESET: &str = "INSERT INTO device_resets (client_uuid, reset_stamp) VALUES (?1, ?2)
     ON CONFLICT (client_uuid) DO UPDATE SET reset_stamp = MAX(reset_stamp, ?2)";
-const TICKETS: &str = "SELECT ticket, previous_ticket, nonce, ticket_stamp <= COALESCE((SELECT reset_stamp FROM device_resets AS r WHERE r.client_uuid = ?1), 0)
+const TICKETS: &str =
+    "SELECT ticket, previous_ticket, nonce, ticket_stamp <= COALESCE((SELECT reset_stamp FROM device_resets AS r WHERE r.client_uuid = ?1), 0)
     FROM devices WHERE client_uuid = ?1 AND code_id = ?2";
 const EXISTS: &str = "SELECT EXISTS (SELECT 1 FROM devices WHERE client_uuid = ?1)";
 const REPORTED: &str = "INSERT INTO device_reports (client_uuid, last_reported_at) VALUES (?1, ?2)
@@ -86,7 +87,9 @@ pub fn find_tickets(ledger: &Ledger<'_>, client: ClientUuid, code: CodeId) -> Re
     let row = ledger
         .connection()
         .prepare_cached(TICKETS)?
-        .query_row(params![client.bytes(), code.bytes()], |row| Ok(Tickets { current: row.get(0)?, previous: row.get(1)?, nonce: row.get(2)?, reset: row.get(3)? }))
+        .query_row(params![client.bytes(), code.bytes()], |row| {
+            Ok(Tickets { current: row.get(0)?, previous: row.get(1)?, nonce: row.get(2)?, reset: row.get(3)? })
+        })
         .optional()?;
     Ok(row)
 }

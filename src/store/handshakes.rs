@@ -94,10 +94,13 @@ pub(super) fn apply_changed(ledger: &mut Ledger<'_>, origin: ServerUuid, body: &
 
 /// The last writer wins, by (epoch, version, origin).
 pub(super) fn apply_default(ledger: &mut Ledger<'_>, origin: ServerUuid, body: &DefaultChosen) -> Result<(), Error> {
-    ledger
-        .connection()
-        .prepare_cached(UPSERT_DEFAULT)?
-        .execute(params![body.organization_id.as_str(), body.code_id.bytes(), body.epoch as i64, body.version as i64, origin.bytes()])?;
+    ledger.connection().prepare_cached(UPSERT_DEFAULT)?.execute(params![
+        body.organization_id.as_str(),
+        body.code_id.bytes(),
+        body.epoch as i64,
+        body.version as i64,
+        origin.bytes()
+    ])?;
     ledger.forget_catalog();
     Ok(())
 }

@@ -18,8 +18,16 @@ pub fn newest_version() -> i64 {
 /// The pragmas that every connection runs with, and the value each reads back as.
 /// `synchronous` 2 is FULL: a commit is on disk before anybody is told. Checkpoints come
 /// every 32 MB, not every 4: under load the same pages are written again and again.
-pub const PRAGMAS: &[(&str, &str)] =
-    &[("journal_mode", "wal"), ("synchronous", "2"), ("foreign_keys", "1"), ("busy_timeout", "5000"), ("temp_store", "2"), ("cache_size", "-32000"), ("trusted_schema", "0"), ("wal_autocheckpoint", "8000")];
+pub const PRAGMAS: &[(&str, &str)] = &[
+    ("journal_mode", "wal"),
+    ("synchronous", "2"),
+    ("foreign_keys", "1"),
+    ("busy_timeout", "5000"),
+    ("temp_store", "2"),
+    ("cache_size", "-32000"),
+    ("trusted_schema", "0"),
+    ("wal_autocheckpoint", "8000"),
+];
 
 /// Sets the pragmas.
 pub fn prepare(connection: &Connection) -> rusqlite::Result<()> {
@@ -32,7 +40,8 @@ pub fn prepare(connection: &Connection) -> rusqlite::Result<()> {
 
 /// Opens for writing, makes the file if it is missing, and brings it to the newest version.
 pub fn open(path: &Path) -> Result<Connection, Error> {
-    let mut connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    let mut connection =
+        Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     prepare(&connection)?;
     migrate(&mut connection, newest_version())?;
     Ok(connection)

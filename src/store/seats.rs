@@ -22,7 +22,8 @@ const WRITE: &str = "INSERT INTO seats (client_uuid, item_id, held_until, refres
 const COUNT: &str = "SELECT COUNT(*) FROM seats WHERE item_id = ?1 AND active_until > ?2";
 const COUNT_ENDED: &str = "SELECT COUNT(*) FROM seats WHERE item_id = ?1 AND active_until > ?2 AND active_until <= ?3";
 const RELEASES: &str = "SELECT COALESCE(SUM(count), 0) FROM seat_releases WHERE item_id = ?1";
-const COUNT_RELEASE: &str = "INSERT INTO seat_releases (item_id, origin, count) VALUES (?1, ?2, 1) ON CONFLICT (item_id, origin) DO UPDATE SET count = count + 1";
+const COUNT_RELEASE: &str =
+    "INSERT INTO seat_releases (item_id, origin, count) VALUES (?1, ?2, 1) ON CONFLICT (item_id, origin) DO UPDATE SET count = count + 1";
 
 pub(super) const STATEMENTS: &[&str] = &[FIND, WRITE, COUNT, COUNT_ENDED, RELEASES, COUNT_RELEASE];
 

@@ -49,7 +49,8 @@ const BY_TYPE: &str = "SELECT type, SUM(units) FROM usage_days
     WHERE (?1 IS NULL OR code_id = ?1) AND (?2 IS NULL OR item_id = ?2) AND day BETWEEN ?3 AND ?4 GROUP BY type HAVING SUM(units) <> 0";
 const DEVICES: &str = "SELECT COUNT(DISTINCT client_uuid) FROM device_days
     WHERE (?1 IS NULL OR code_id = ?1) AND (?2 IS NULL OR item_id = ?2) AND day BETWEEN ?3 AND ?4";
-const AUTHORIZATIONS: &str = "SELECT COALESCE(SUM(count) FILTER (WHERE outcome = 0), 0), COALESCE(SUM(count) FILTER (WHERE outcome <> 0), 0) FROM authorization_days
+const AUTHORIZATIONS: &str =
+    "SELECT COALESCE(SUM(count) FILTER (WHERE outcome = 0), 0), COALESCE(SUM(count) FILTER (WHERE outcome <> 0), 0) FROM authorization_days
     WHERE (?1 IS NULL OR code_id = ?1) AND item_id = ?2 AND day BETWEEN ?3 AND ?4";
 
 pub(super) const STATEMENTS: &[&str] = &[ADD_ITEM, ADD_DAY, ADD_AUTHORIZATIONS, DROP_ITEM, DROP_DAY, SEE_DEVICE, USED, BY_TYPE, DEVICES, AUTHORIZATIONS];
@@ -159,7 +160,8 @@ pub fn read(connection: &Connection, scope: Scope) -> Result<Usage, Error> {
     let code = scope.code.map(|code| code.bytes().to_vec());
     let item = scope.item.map(|item| item.0 as i64);
     let mut statement = connection.prepare_cached(BY_TYPE)?;
-    let rows = statement.query_map(params![code, item, scope.from_day, scope.to_day], |row| Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?.max(0) as u64)))?;
+    let rows =
+        statement.query_map(params![code, item, scope.from_day, scope.to_day], |row| Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?.max(0) as u64)))?;
     let by_type = rows.collect::<Result<_, _>>()?;
     let devices: i64 = connection.prepare_cached(DEVICES)?.query_row(params![code, item, scope.from_day, scope.to_day], |row| row.get(0))?;
     let counted = item.unwrap_or(REQUESTS.0 as i64);

@@ -40,7 +40,10 @@ const MEASURE: Duration = Duration::from_secs(4);
 const ROUNDS: usize = 3;
 
 fn main() {
-    let dir = tempfile::Builder::new().prefix("budgets").tempdir_in(std::env::var_os("TOLLKEEPER_BENCH_DIR").unwrap_or_else(|| "target".into())).expect("a directory");
+    let dir = tempfile::Builder::new()
+        .prefix("budgets")
+        .tempdir_in(std::env::var_os("TOLLKEEPER_BENCH_DIR").unwrap_or_else(|| "target".into()))
+        .expect("a directory");
     let load = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("runtime");
     let empty = start_empty_handler();
     let (app, port, ca) = start_tollkeeper(dir.path());
@@ -53,7 +56,9 @@ fn main() {
             "known" => Arc::new(authorize_known),
             _ => Arc::new(move || report(&authorization)),
         };
-        (0..ROUNDS).for_each(|_| drop(load.block_on(drive(&connector, port, Arc::clone(&make), 1))));
+        for _ in 0..ROUNDS {
+            load.block_on(drive(&connector, port, Arc::clone(&make), 1));
+        }
         return app.stop();
     }
     let mut raw = RawInserts::open(&dir.path().join("raw.db"));
@@ -69,7 +74,9 @@ fn main() {
         let inserts = raw.run();
         let authorization = authorize_once(&connector, port, &load);
         let taken = load.block_on(drive(&connector, port, Arc::new(move || report(&authorization)), REPORTS_A_REQUEST as u64));
-        println!("round {round}: empty handler {handler:.0}/s, new devices {fresh:.0}/s, known devices {known:.0}/s, raw inserts {inserts:.0}/s, reports {taken:.0}/s");
+        println!(
+            "round {round}: empty handler {handler:.0}/s, new devices {fresh:.0}/s, known devices {known:.0}/s, raw inserts {inserts:.0}/s, reports {taken:.0}/s"
+        );
         authorizations.push(fresh / handler);
         refreshes.push(known / handler);
         reports.push(taken / inserts);
@@ -119,7 +126,8 @@ fn start_tollkeeper(dir: &Path) -> (App, u16, String) {
     let admin = Transport::unix(settings.data.join("admin.sock"));
     let request = admin.get("/api/v1/admin/request").expect("request");
     let request = ActivationRequest::parse(&String::from_utf8_lossy(&request.body)).expect("request");
-    let common = json!({"quota": 1_000_000_000_000u64, "valid_from": "2020-01-01T00:00:00Z", "valid_to": "2099-01-01T00:00:00Z", "local_license_validity": "7d"});
+    let common =
+        json!({"quota": 1_000_000_000_000u64, "valid_from": "2020-01-01T00:00:00Z", "valid_to": "2099-01-01T00:00:00Z", "local_license_validity": "7d"});
     let item = |fields: serde_json::Value| {
         let mut whole = common.clone();
         whole.as_object_mut().expect("object").extend(fields.as_object().expect("object").clone());
@@ -133,7 +141,10 @@ fn start_tollkeeper(dir: &Path) -> (App, u16, String) {
         license_status: LicenseStatus::New,
         issued_at: chrono::DateTime::from_timestamp(SystemClock.now_seconds(), 0).expect("time"),
         servers: vec![],
-        items: vec![item(json!({"item_id": 1, "product": "dbr", "charge_way": "device", "period": "quarter"})), item(json!({"item_id": 2, "product": "dcs", "charge_way": "scan"}))],
+        items: vec![
+            item(json!({"item_id": 1, "product": "dbr", "charge_way": "device", "period": "quarter"})),
+            item(json!({"item_id": 2, "product": "dcs", "charge_way": "scan"})),
+        ],
     };
     let file = license.activate(&vendor, &request.servers, SystemClock.now_seconds()).expect("activated").seal(&vendor);
     let imported = admin.request(Method::Post, "/api/v1/admin/licenses", Some(&json!({"file": file}))).expect("imported");
@@ -165,7 +176,9 @@ impl RawInserts {
         let origin = Uuid::new_v4();
         let client = Uuid::new_v4();
         let charges = r#"[{"item_id":2,"counts":{"Code 128":3,"QR Code":12}}]"#;
-        let body = format!(r#"{{"client":"{client}","reports":[{{"id":"{client}","slot":1795348800,"code":"{client}","product":"dcs","unit":"scan","charges":{charges}}}]}}"#);
+        let body = format!(
+            r#"{{"client":"{client}","reports":[{{"id":"{client}","slot":1795348800,"code":"{client}","product":"dcs","unit":"scan","charges":{charges}}}]}}"#
+        );
         let (began, first) = (Instant::now(), self.next);
         while began.elapsed() < MEASURE {
             self.connection.execute_batch("BEGIN IMMEDIATE").expect("begins");
@@ -226,7 +239,9 @@ fn report(authorized: &Authorized) -> (String, String) {
     let reports: Vec<String> = (0..REPORTS_A_REQUEST)
         .map(|_| {
             let id = Uuid::new_v4();
-            format!(r#"{{"report_id":"{id}","slot":"{slot}","handshake_code":"216998-100","product":"dcs","unit":"scan","counts":{{"QR Code":12,"Code 128":3}}}}"#)
+            format!(
+                r#"{{"report_id":"{id}","slot":"{slot}","handshake_code":"216998-100","product":"dcs","unit":"scan","counts":{{"QR Code":12,"Code 128":3}}}}"#
+            )
         })
         .collect();
     let body = format!(r#"{{"client_uuid":"{}","authorization":"{}","reports":[{}]}}"#, authorized.client, authorized.jws, reports.join(","));
@@ -241,7 +256,11 @@ fn connector(authorities: &[&str]) -> TlsConnector {
         roots.add(CertificateDer::from_pem_slice(pem.as_bytes()).expect("PEM")).expect("authority");
     }
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().expect("versions").with_root_certificates(roots).with_no_client_auth();
+    let config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_root_certificates(roots)
+        .with_no_client_auth();
     TlsConnector::from(Arc::new(config))
 }
 
@@ -300,7 +319,10 @@ async fn exchange(stream: &mut Stream, buffer: &mut Vec<u8>, path: &str, body: &
         assert!(stream.read_buf(buffer).await.expect("answer") > 0, "the server closed");
         let Some(end) = buffer.windows(4).position(|window| window == b"\r\n\r\n") else { continue };
         let head = std::str::from_utf8(&buffer[..end]).expect("head");
-        let length = head.lines().find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length:").map(|n| n.trim().parse::<usize>().expect("length"))).unwrap_or(0);
+        let length = head
+            .lines()
+            .find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length:").map(|n| n.trim().parse::<usize>().expect("length")))
+            .unwrap_or(0);
         if buffer.len() >= end + 4 + length {
             assert!(head.starts_with("HTTP/1.1 200"), "{}", String::from_utf8_lossy(buffer));
             return buffer[end + 4..].to_vec();

@@ -5,8 +5,13 @@
 //! commands), [`support::Device`] asks. Long proofs run at a short setting; the
 //! environment variable `TOLLKEEPER_FULL=1` runs them at full strength.
 
+mod cli;
 mod error_codes;
 mod hostile_http;
 mod main_job;
+mod scripts;
 mod seats_and_quota;
+mod settings;
+mod static_binary;
 mod support;
+mod tidy;

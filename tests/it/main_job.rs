@@ -10,9 +10,9 @@ fn a_device_is_authorized_reports_and_is_counted_once() {
     let mut device = site.device("216998-100");
     device.authorize().expect("authorized");
     let report = device.scans(site.now() - 600, json!({"QR Code": 10, "Code 128": 2}));
-    let first = device.report(&[report.clone()]).expect("taken");
+    let first = device.report(std::slice::from_ref(&report)).expect("taken");
     assert_eq!(first["accepted"], json!([report["report_id"]]));
-    let again = device.report(&[report.clone()]).expect("taken");
+    let again = device.report(std::slice::from_ref(&report)).expect("taken");
     assert_eq!((&again["duplicate"], &again["accepted"]), (&json!([report["report_id"]]), &json!([])));
     assert_eq!(site.item(1)["used"], 12);
     let usage = site.admin_get("statistics?handshake=216998-100");

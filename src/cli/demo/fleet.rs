@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use crate::client::transport::Transport;
 use crate::clock::{Clock, SystemClock, rfc3339};
+use crate::documents::random_uuid;
 use crate::licensing::Slot;
 use crate::licensing::slot::SLOT_SECONDS;
 use crate::protocol::authorize::AuthorizeAnswer;
@@ -66,11 +67,11 @@ pub struct Summary {
 
 /// A request that anybody may try with curl.
 pub fn sample_request(code: &str) -> Value {
-    request(Uuid::new_v4(), code, &TRADES[0])
+    request(random_uuid(), code, &TRADES[0])
 }
 
 fn request(client: Uuid, code: &str, trade: &Trade) -> Value {
-    let nonce = URL_SAFE_NO_PAD.encode(Uuid::new_v4().as_bytes());
+    let nonce = URL_SAFE_NO_PAD.encode(random_uuid().as_bytes());
     json!({"client_uuid": client, "handshake_code": code, "product": trade.product, "deployment_type": trade.deployment_type, "nonce": nonce})
 }
 
@@ -80,7 +81,7 @@ impl Fleet {
         let now = SystemClock.now_seconds();
         let devices = (0..count)
             .map(|n| Device {
-                client: Uuid::new_v4(),
+                client: random_uuid(),
                 trade: &TRADES[n % TRADES.len()],
                 authorization: None,
                 refresh_at: 0,
@@ -140,7 +141,7 @@ impl Fleet {
                 let count = u64::from(random(12)) + 1;
                 units += count;
                 reports.push(json!({
-                    "report_id": Uuid::new_v4(), "slot": rfc3339(slot.start()), "handshake_code": self.code,
+                    "report_id": random_uuid(), "slot": rfc3339(slot.start()), "handshake_code": self.code,
                     "product": device.trade.product, "unit": device.trade.unit, "counts": {kind: count}
                 }));
             }
@@ -164,6 +165,6 @@ impl Fleet {
 
 /// A random number below `limit`, which is at least 1. Good enough for a demo.
 fn random(limit: u32) -> u32 {
-    let bytes = Uuid::new_v4().into_bytes();
+    let bytes = random_uuid().into_bytes();
     u32::from_be_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]) % limit
 }

@@ -112,7 +112,10 @@ impl HandshakeBody {
     }
 
     fn name(&self) -> Result<Option<HandshakeCode>, Failure> {
-        self.handshake_code.as_deref().map(|name| name.parse().map_err(|bad: crate::licensing::id::BadName| Failure::malformed("handshake_code", bad.to_string()))).transpose()
+        self.handshake_code
+            .as_deref()
+            .map(|name| name.parse().map_err(|bad: crate::licensing::id::BadName| Failure::malformed("handshake_code", bad.to_string())))
+            .transpose()
     }
 }
 

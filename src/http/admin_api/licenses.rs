@@ -73,7 +73,8 @@ fn read_rows(reader: &Reader, now: i64) -> Result<Vec<LicenseRow>, Error> {
 }
 
 fn item_row(reader: &Reader, item: &LicenseItem, now: i64) -> Result<ItemRow, Error> {
-    let (used, overuse) = if item.charge_way.takes_seats() { (seats::read_active(reader, item.item_id, now)?, 0) } else { usage::read_used(reader, item.item_id)? };
+    let (used, overuse) =
+        if item.charge_way.takes_seats() { (seats::read_active(reader, item.item_id, now)?, 0) } else { usage::read_used(reader, item.item_id)? };
     let status = if now < item.starts_at() {
         "not_yet_effective"
     } else if now > grace::end_at(item) {
@@ -127,6 +128,7 @@ pub async fn import(context: Data<Context>, request: HttpRequest, payload: Paylo
 /// `GET /request`: this server's activation request, as text.
 pub async fn activation_request(context: Data<Context>) -> Result<HttpResponse, Failure> {
     let name = tls::host_name().unwrap_or_else(|| "server".to_owned());
-    let text = ActivationRequest::seal(context.site.identity(), &name, &[], context.clock.now_seconds()).map_err(|error| Failure::new(ErrorCode::NotServing, error.to_string()))?;
+    let text = ActivationRequest::seal(context.site.identity(), &name, &[], context.clock.now_seconds())
+        .map_err(|error| Failure::new(ErrorCode::NotServing, error.to_string()))?;
     Ok(HttpResponse::Ok().content_type("text/plain; charset=utf-8").body(text))
 }

@@ -1,5 +1,12 @@
 //! What the commands call, and later the admin pages: the same questions and answers for
 //! both (protocol §4). Today it is served on the admin socket only.
+//!
+//! | file | what |
+//! | --- | --- |
+//! | [`licenses`] | license files, their items, this server's activation request |
+//! | [`handshakes`] | handshake codes and their license keys |
+//! | [`devices`] | devices and the seats they hold |
+//! | [`statistics`] | what was used |
 
 pub mod devices;
 pub mod handshakes;

@@ -59,7 +59,7 @@ pub async fn show(context: Data<Context>, question: Query<Question>) -> Result<H
     if let (Some(from), Some(to)) = (question.from, question.to)
         && from > to
     {
-        return Err(Failure::malformed("from", "is later than to"));
+        return Err(Failure::malformed("from", "is later than `to`: exchange them"));
     }
     let usage = context
         .read(move |reader| {

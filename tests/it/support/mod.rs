@@ -1,11 +1,13 @@
 //! What every test begins with.
 
+mod desk;
 mod device;
 mod process;
 mod site;
 
+pub use desk::{Desk, ITEMS, run};
 pub use device::Device;
-pub use process::{Process, tollkeeper};
+pub use process::{Process, program, signal, tollkeeper};
 pub use site::{Site, Vendor};
 
 /// Midday of 22 November 2026: where manual clocks start.
@@ -14,4 +16,9 @@ pub const NOON: i64 = 1_795_348_800;
 /// Whether long proofs run at full strength.
 pub fn full_strength() -> bool {
     std::env::var_os("TOLLKEEPER_FULL").is_some_and(|value| value != "0")
+}
+
+/// Whether golden files and scripts are written anew instead of compared.
+pub fn bless() -> bool {
+    std::env::var_os("TOLLKEEPER_BLESS").is_some_and(|value| value != "0")
 }

@@ -3,13 +3,15 @@
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
 
 use tollkeeper::client::transport::{CaPin, Transport};
 
-/// The program under test.
-fn program() -> PathBuf {
-    PathBuf::from(env!("CARGO_BIN_EXE_tollkeeper"))
+/// The program under test: cargo's own build, or the file that `TOLLKEEPER_PROGRAM` names.
+/// Its file name is `tollkeeper`.
+pub fn program() -> PathBuf {
+    std::env::var_os("TOLLKEEPER_PROGRAM").map_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_tollkeeper")), PathBuf::from)
 }
 
 /// A command line of it, without this process's settings.
@@ -24,31 +26,41 @@ pub struct Process {
     pub child: Child,
     pub address: SocketAddr,
     pub data: PathBuf,
+    log: Arc<Mutex<String>>,
 }
 
 impl Process {
     /// Starts `serve` on a free port and waits until it says that it is ready.
     pub fn serve(data: &Path, vendors: &[&Path]) -> Self {
         let trusted: Vec<_> = vendors.iter().map(|path| path.display().to_string()).collect();
-        let mut child = tollkeeper(&["serve", "--data", &data.display().to_string(), "--listen", "127.0.0.1:0"])
-            .env("TOLLKEEPER_TRUSTED_VENDORS", trusted.join(":"))
-            .env("TOLLKEEPER_LIMITS_DEVICE_REQUESTS_PER_MINUTE", "0")
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("starts");
-        let mut log = BufReader::new(child.stderr.take().expect("log"));
+        let mut command = tollkeeper(&["serve", "--data", &data.display().to_string(), "--listen", "127.0.0.1:0"]);
+        command.env("TOLLKEEPER_TRUSTED_VENDORS", trusted.join(":")).env("TOLLKEEPER_LIMITS_DEVICE_REQUESTS_PER_MINUTE", "0");
+        Self::start(command, data)
+    }
+
+    /// Starts a `serve` of the test's own making; `data` is where its data is seen from here.
+    pub fn start(mut command: Command, data: &Path) -> Self {
+        let mut child = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().expect("starts");
+        let mut lines = BufReader::new(child.stderr.take().expect("log"));
         let mut seen = String::new();
         let address = loop {
             let mut line = String::new();
-            assert!(log.read_line(&mut line).expect("log") > 0, "the server ended: {seen}");
+            assert!(lines.read_line(&mut line).expect("log") > 0, "the server ended: {seen}");
+            seen.push_str(&line);
             if let Some((_, rest)) = line.split_once("https://") {
                 break rest.split_whitespace().next().and_then(|text| text.parse().ok()).expect("an address");
             }
-            seen.push_str(&line);
         };
+        let log = Arc::new(Mutex::new(seen));
+        let kept = Arc::clone(&log);
         // The log must be read on, or the server would stand still when the pipe is full.
-        std::thread::spawn(move || log.lines().map_while(Result::ok).for_each(drop));
-        Self { child, address, data: data.to_owned() }
+        std::thread::spawn(move || lines.lines().map_while(Result::ok).for_each(|line| kept.lock().expect("log").push_str(&(line + "\n"))));
+        Self { child, address, data: data.to_owned(), log }
+    }
+
+    /// What it wrote to its log so far.
+    pub fn log(&self) -> String {
+        self.log.lock().expect("log").clone()
     }
 
     pub fn transport(&self) -> Transport {
@@ -63,17 +75,24 @@ impl Process {
     }
 }
 
+impl Process {
+    /// SIGTERM, as a service manager sends it; waits for the orderly end.
+    pub fn terminate(mut self) -> ExitStatus {
+        signal(&self.child, "TERM");
+        self.child.wait().expect("ended")
+    }
+}
+
+/// Sends a signal, such as `TERM`, to a process that this test started.
+pub fn signal(child: &Child, name: &str) {
+    let sent = Command::new("kill").args([&format!("-{name}"), &child.id().to_string()]).status().expect("kill runs");
+    assert!(sent.success(), "SIG{name} was not sent");
+}
+
 impl Drop for Process {
     fn drop(&mut self) {
         // Already ended when the test was a good one.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-/// What a command that must succeed printed.
-#[allow(dead_code, reason = "a part of the harness that not every test uses")]
-pub fn stdout(output: &Output) -> String {
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8_lossy(&output.stdout).into_owned()
 }
