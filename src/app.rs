@@ -3,7 +3,7 @@
 
 use std::fs::{self, File, TryLockError};
 use std::net::{IpAddr, SocketAddr};
-use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -70,6 +70,7 @@ pub struct App {
     context: Data<Context>,
     https: Vec<SocketAddr>,
     plain: Vec<SocketAddr>,
+    admin_socket: PathBuf,
     patience: Duration,
     // Held until the end: whoever has it may write.
     _lock: File,
@@ -112,7 +113,6 @@ impl App {
         let path = data.join("tollkeeper.db");
         let broken = |error: store::Error| StartError::Store { path: path.clone(), error };
         let connection = open::open(&path).map_err(broken)?;
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).map_err(|error| StartError::Data(format!("{}: {error}", path.display())))?;
         let is_new = local::find(&connection, IDENTITY_ROW).map_err(broken)?.is_none();
         let secret = SecretKey::load_or_create(&data.join("secret.key"), is_new).map_err(|error| StartError::Data(error.to_string()))?;
         let vault = Vault { connection: &connection, secret: &secret };
@@ -141,7 +141,11 @@ impl App {
         let server_urls = find_urls(settings, extent, bound, &connection)?;
         let store = Store::start(&path, connection, origin, Arc::clone(&clock), settings.limits.queue).map_err(broken)?;
 
-        listeners.admin = Some(server::bind_admin_socket(data).map_err(|error| StartError::Listen(error.to_string()))?);
+        let admin_socket = match extent {
+            Extent::Server => server::socket_path(data),
+            Extent::AdminOnly => server::command_socket_path(data),
+        };
+        listeners.admin = Some(server::bind_admin_socket(data, &admin_socket).map_err(|error| StartError::Listen(error.to_string()))?);
         let limits = match extent {
             Extent::Server => settings.limits.clone(),
             Extent::AdminOnly => crate::settings::Limits { workers: 1, ..settings.limits.clone() },
@@ -158,7 +162,7 @@ impl App {
         });
         let patience = Duration::from_secs(settings.limits.shutdown_seconds);
         let http = server::start(context.clone(), listeners, Some(tls_config)).map_err(|error| StartError::Listen(error.to_string()))?;
-        Ok(Self { http, context, https: https_addresses, plain: http_addresses, patience, _lock: lock })
+        Ok(Self { http, context, https: https_addresses, plain: http_addresses, admin_socket, patience, _lock: lock })
     }
 
     /// What its handlers reach.
@@ -176,6 +180,11 @@ impl App {
         &self.plain
     }
 
+    /// The socket on which it answers its administrator.
+    pub fn admin_socket(&self) -> &Path {
+        &self.admin_socket
+    }
+
     /// Finishes what is in flight, writes everything and lets go of the data directory.
     pub fn stop(self) {
         let Self { http, context, patience, .. } = self;
@@ -185,9 +194,12 @@ impl App {
 
     /// The same without waiting for anybody: for commands, which have had their answer.
     pub fn stop_at_once(self) {
-        let Self { http, context, .. } = self;
+        // The lock goes last: whoever waits for it may make a socket at the same place.
+        let Self { http, context, admin_socket, _lock, .. } = self;
         http.stop_at_once();
         context.store.close();
+        // One that stays is in nobody's way.
+        let _ = fs::remove_file(admin_socket);
     }
 }
 

@@ -56,7 +56,7 @@ impl Admin {
                 return Ok(Self { transport: Some(transport), own: None });
             }
             match App::start(settings, Arc::new(SystemClock), Extent::AdminOnly) {
-                Ok(app) => return Ok(Self { transport: Some(Transport::unix(socket_path(&settings.data))), own: Some(app) }),
+                Ok(app) => return Ok(Self { transport: Some(Transport::unix(app.admin_socket())), own: Some(app) }),
                 // Another command may be at work there for a moment, or a server may be starting.
                 Err(StartError::InUse(_)) if began.elapsed() < PATIENCE => std::thread::sleep(Duration::from_millis(50)),
                 Err(error) => return Err(Failure(error.to_string())),

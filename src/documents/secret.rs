@@ -26,7 +26,8 @@ impl SecretKey {
         Self { key: LessSafeKey::new(key) }
     }
 
-    /// Reads `secret.key`, or makes it (mode 0600) when it is missing and `may_create`.
+    /// Reads `secret.key`, or makes it (mode 0600, in one step, so that no crash leaves half
+    /// a key) when it is missing and `may_create`.
     /// When sealed secrets exist already, a new key could not open them: then a missing
     /// file is an error that says so.
     pub fn load_or_create(path: &Path, may_create: bool) -> io::Result<Self> {
@@ -43,7 +44,7 @@ impl SecretKey {
             Err(error) if error.kind() == io::ErrorKind::NotFound && may_create => {
                 let mut bytes = [0; 32];
                 rand::fill(&mut bytes).map_err(|_| io::Error::other("the system gives no random numbers"))?;
-                super::write_new_file(path, &bytes, 0o600).map_err(|error| io::Error::other(error.to_string()))?;
+                super::replace_file(path, &bytes, 0o600).map_err(|error| io::Error::other(error.to_string()))?;
                 Ok(Self::new(&bytes))
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => Err(io::Error::new(

@@ -7,11 +7,12 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use actix_web::dev::{ServerHandle, Service as _};
+use actix_web::http::ConnectionType;
 use actix_web::web::Data;
 use actix_web::{App, HttpServer};
 
@@ -33,6 +34,7 @@ pub struct Running {
     handle: ServerHandle,
     thread: JoinHandle<io::Result<()>>,
     in_flight: Arc<AtomicUsize>,
+    stopping: Arc<AtomicBool>,
 }
 
 /// Counts a request while it is being answered, however that ends.
@@ -56,19 +58,26 @@ pub fn start(context: Data<Context>, listeners: Listeners, tls: Option<rustls::S
     let in_flight = Arc::new(AtomicUsize::new(0));
     let limits = context.limits.clone();
     let counter = Arc::clone(&in_flight);
+    let stopping = Arc::new(AtomicBool::new(false));
+    let last_answers = Arc::clone(&stopping);
     let (ready, started) = std::sync::mpsc::channel();
     let thread = std::thread::Builder::new().name("http".to_owned()).spawn(move || {
         actix_web::rt::System::new().block_on(async move {
             let mut server = HttpServer::new(move || {
-                let counter = Arc::clone(&counter);
+                let (counter, last_answers) = (Arc::clone(&counter), Arc::clone(&last_answers));
                 App::new()
                     .app_data(context.clone())
                     .wrap_fn(move |request, service| {
                         routes::carry_mark(&request);
                         let entered = InFlight::enter(&counter);
+                        let last_answers = Arc::clone(&last_answers);
                         let answer = service.call(request);
                         async move {
-                            let answer = answer.await;
+                            let mut answer = answer.await;
+                            // Devices that go on asking over kept connections would keep the server from stopping.
+                            if let (Ok(answer), true) = (&mut answer, last_answers.load(Ordering::SeqCst)) {
+                                answer.response_mut().head_mut().set_connection_type(ConnectionType::Close);
+                            }
                             drop(entered);
                             answer
                         }
@@ -103,7 +112,7 @@ pub fn start(context: Data<Context>, listeners: Listeners, tls: Option<rustls::S
         })
     })?;
     match started.recv() {
-        Ok(handle) => Ok(Running { handle, thread, in_flight }),
+        Ok(handle) => Ok(Running { handle, thread, in_flight, stopping }),
         Err(_) => Err(match thread.join() {
             Ok(Err(error)) => error,
             _ => io::Error::other("the HTTP server did not start"),
@@ -132,6 +141,7 @@ impl Running {
         runtime.block_on(async {
             let Some(patience) = patience else { return self.handle.stop(false).await };
             self.handle.pause().await;
+            self.stopping.store(true, Ordering::SeqCst);
             let began = Instant::now();
             while self.in_flight.load(Ordering::SeqCst) > 0 && began.elapsed() < patience {
                 tokio::time::sleep(Duration::from_millis(10)).await;
@@ -157,8 +167,7 @@ pub fn bind(addresses: &[SocketAddr]) -> io::Result<Vec<TcpListener>> {
 
 /// Binds the admin socket so that at no moment anybody but its owner can open it: it is
 /// made in a folder of mode 0700 and moved into place.
-pub fn bind_admin_socket(data: &Path) -> io::Result<UnixListener> {
-    let path = socket_path(data);
+pub fn bind_admin_socket(data: &Path, path: &Path) -> io::Result<UnixListener> {
     let nursery = data.join(".admin-socket");
     let _ = std::fs::remove_dir_all(&nursery);
     std::fs::create_dir(&nursery)?;
@@ -168,12 +177,18 @@ pub fn bind_admin_socket(data: &Path) -> io::Result<UnixListener> {
         io::Error::new(error.kind(), format!("cannot make the admin socket in {}: {error} (a path to a socket may have about 100 characters)", data.display()))
     })?;
     std::fs::set_permissions(&young, std::fs::Permissions::from_mode(0o600))?;
-    std::fs::rename(&young, &path)?;
+    std::fs::rename(&young, path)?;
     std::fs::remove_dir(&nursery)?;
     Ok(listener)
 }
 
-/// Where the admin socket is.
+/// Where the admin socket of a server is.
 pub fn socket_path(data: &Path) -> PathBuf {
     data.join("admin.sock")
+}
+
+/// Where a command that works without a server has its socket. Not at [`socket_path`]:
+/// another command would take it for a server, and lose it in the middle of its work.
+pub fn command_socket_path(data: &Path) -> PathBuf {
+    data.join(".command.sock")
 }

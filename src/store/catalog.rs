@@ -38,7 +38,8 @@ impl Catalog {
         for (license, items) in licenses::list(connection)? {
             for item in items {
                 let entry = CatalogItem { item, license_id: license.license_id, organization_id: license.organization_id.clone() };
-                catalog.items.insert(entry.item.item_id, entry);
+                // Licenses come by number: the lower one keeps an item that two of them name.
+                catalog.items.entry(entry.item.item_id).or_insert(entry);
             }
             catalog.licenses.insert(license.license_id, license);
         }

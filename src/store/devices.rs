@@ -38,10 +38,10 @@ const UPSERT: &str = "INSERT INTO devices (client_uuid, code_id, first_seen_at, 
     VALUES (?1, ?2, ?3, ?3, ?4, ?5, ?6, '', 0)
     ON CONFLICT (client_uuid, code_id) DO UPDATE SET
         first_seen_at = MIN(first_seen_at, ?3), last_seen_at = MAX(last_seen_at, ?3),
-        previous_ticket = CASE WHEN ?5 > ticket_stamp THEN ticket WHEN ?5 > previous_stamp THEN ?4 ELSE previous_ticket END,
-        previous_stamp = CASE WHEN ?5 > ticket_stamp THEN ticket_stamp WHEN ?5 > previous_stamp THEN ?5 ELSE previous_stamp END,
-        nonce = CASE WHEN ?5 > ticket_stamp THEN ?6 ELSE nonce END,
-        ticket = CASE WHEN ?5 > ticket_stamp THEN ?4 ELSE ticket END,
+        previous_ticket = CASE WHEN (?5, ?4) > (ticket_stamp, ticket) THEN ticket WHEN (?5, ?4) > (previous_stamp, previous_ticket) THEN ?4 ELSE previous_ticket END,
+        previous_stamp = CASE WHEN (?5, ?4) > (ticket_stamp, ticket) THEN ticket_stamp WHEN (?5, ?4) > (previous_stamp, previous_ticket) THEN ?5 ELSE previous_stamp END,
+        nonce = CASE WHEN (?5, ?4) > (ticket_stamp, ticket) THEN ?6 ELSE nonce END,
+        ticket = CASE WHEN (?5, ?4) > (ticket_stamp, ticket) THEN ?4 ELSE ticket END,
         ticket_stamp = MAX(ticket_stamp, ?5)";
 const RESET: &str = "INSERT INTO device_resets (client_uuid, reset_stamp) VALUES (?1, ?2)
     ON CONFLICT (client_uuid) DO UPDATE SET reset_stamp = MAX(reset_stamp, ?2)";
@@ -57,7 +57,8 @@ const LIST_SEATS: &str = "SELECT item_id, active_until FROM seats WHERE client_u
 
 pub(super) const STATEMENTS: &[&str] = &[UPSERT, RESET, TICKETS, EXISTS, REPORTED, LIST, LIST_SEATS];
 
-/// Keeps the two latest tickets, whatever order they come in.
+/// Keeps the two latest tickets, whatever order they come in. Two servers may give them at
+/// the same microsecond: then the text decides.
 pub(super) fn apply_granted(ledger: &mut Ledger<'_>, stamp: Micros, body: &AuthorizationGranted) -> Result<(), Error> {
     ledger.connection().prepare_cached(UPSERT)?.execute(params![
         body.client.bytes(),

@@ -335,6 +335,8 @@ fn check_link(head: &Head, fact: &Fact) -> Result<(), Error> {
         Err(Error::Chain(format!("fact {} of {} follows fact {}", fact.sequence, fact.origin, head.sequence)))
     } else if expected != fact.hash {
         Err(Error::Chain(format!("fact {} of {} does not match its hash", fact.sequence, fact.origin)))
+    } else if fact.stamp <= head.stamp {
+        Err(Error::Chain(format!("fact {} of {} is not later than the one before it", fact.sequence, fact.origin)))
     } else {
         Ok(())
     }
@@ -437,9 +439,6 @@ pub fn verify_chain(connection: &Connection) -> Result<u64, Error> {
             let end = Head { sequence: end.sequence, stamp: end.stamp, hash: end.hash };
             for fact in &page {
                 check_link(&last, fact)?;
-                if fact.stamp <= last.stamp {
-                    return Err(Error::Chain(format!("fact {} of {origin} is not later than the one before it", fact.sequence)));
-                }
                 last = Head { sequence: fact.sequence, stamp: fact.stamp, hash: fact.hash };
                 count += 1;
             }

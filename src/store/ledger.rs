@@ -81,8 +81,9 @@ impl<'t> Ledger<'t> {
 
     /// Takes a fact of another server.
     pub fn replay(&mut self, fact: &facts::Fact) -> Result<(), Error> {
+        facts::replay(self, fact)?;
         self.memory.latest_stamp = self.memory.latest_stamp.max(fact.stamp);
-        facts::replay(self, fact)
+        Ok(())
     }
 
     /// Writes the counters that were gathered since the last call. The writer calls it

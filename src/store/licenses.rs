@@ -29,17 +29,18 @@ pub struct License {
 
 const UPSERT: &str = "INSERT INTO licenses (license_id, organization_id, alias, issued_at, imported_at, vendor_kid, document)
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
-    ON CONFLICT (license_id) DO UPDATE SET organization_id = ?2, alias = ?3, issued_at = ?4, imported_at = ?5, vendor_kid = ?6, document = ?7
-    WHERE (excluded.issued_at, excluded.document) > (issued_at, document)";
+    ON CONFLICT (license_id) DO UPDATE SET organization_id = ?2, alias = ?3, issued_at = ?4, vendor_kid = ?6, document = ?7,
+        imported_at = CASE WHEN document = ?7 THEN MIN(imported_at, ?5) ELSE ?5 END
+    WHERE (excluded.issued_at, excluded.document) >= (issued_at, document)";
 const REMOVE_ITEMS: &str = "DELETE FROM items WHERE license_id = ?1";
-const UPSERT_ITEM: &str = "INSERT INTO items (item_id, license_id, position, terms) VALUES (?1, ?2, ?3, ?4)
-    ON CONFLICT (item_id) DO UPDATE SET license_id = ?2, position = ?3, terms = ?4 WHERE ?2 <= license_id";
+const INSERT_ITEM: &str = "INSERT INTO items (license_id, item_id, position, terms) VALUES (?1, ?2, ?3, ?4)";
 const LIST: &str = "SELECT license_id, organization_id, alias, issued_at, imported_at, vendor_kid, document FROM licenses ORDER BY license_id";
 const LIST_ITEMS: &str = "SELECT terms FROM items WHERE license_id = ?1 ORDER BY position";
 
-pub(super) const STATEMENTS: &[&str] = &[UPSERT, REMOVE_ITEMS, UPSERT_ITEM, LIST, LIST_ITEMS];
+pub(super) const STATEMENTS: &[&str] = &[UPSERT, REMOVE_ITEMS, INSERT_ITEM, LIST, LIST_ITEMS];
 
-/// The latest issue of a license wins.
+/// The latest issue of a license wins; when both servers imported it, the earlier import is
+/// the one to show.
 pub(super) fn apply_imported(ledger: &mut Ledger<'_>, stamp: Micros, body: &LicenseImported) -> Result<(), Error> {
     let connection = ledger.connection();
     let id = body.license_id.0 as i64;
@@ -56,7 +57,7 @@ pub(super) fn apply_imported(ledger: &mut Ledger<'_>, stamp: Micros, body: &Lice
         connection.prepare_cached(REMOVE_ITEMS)?.execute(params![id])?;
         for (position, item) in body.items.iter().enumerate() {
             let terms = serde_json::to_string(item).map_err(|error| Error::Other(error.to_string()))?;
-            connection.prepare_cached(UPSERT_ITEM)?.execute(params![item.item_id.0 as i64, id, position as i64, terms])?;
+            connection.prepare_cached(INSERT_ITEM)?.execute(params![id, item.item_id.0 as i64, position as i64, terms])?;
         }
         ledger.forget_catalog();
     }

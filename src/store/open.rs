@@ -1,6 +1,9 @@
 //! Opening the file: pragmas on every connection, migrations, and the refusal of a
 //! database that is newer than the program.
 
+use std::fs::{self, OpenOptions, Permissions};
+use std::io;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 
 use rusqlite::{Connection, OpenFlags};
@@ -38,8 +41,23 @@ pub fn prepare(connection: &Connection) -> rusqlite::Result<()> {
     Ok(())
 }
 
+/// Makes the file readable for its owner only, before SQLite opens it: its log files get
+/// the mode that the database has then.
+fn make_private(path: &Path) -> Result<(), Error> {
+    let made = match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => fs::set_permissions(path, Permissions::from_mode(0o600)),
+        made => made.map(drop),
+    };
+    made.map_err(|error| match error.kind() {
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => Error::ReadOnly,
+        io::ErrorKind::StorageFull => Error::DiskFull,
+        _ => Error::Io(error.to_string()),
+    })
+}
+
 /// Opens for writing, makes the file if it is missing, and brings it to the newest version.
 pub fn open(path: &Path) -> Result<Connection, Error> {
+    make_private(path)?;
     let mut connection =
         Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     prepare(&connection)?;

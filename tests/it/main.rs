@@ -6,12 +6,16 @@
 //! environment variable `TOLLKEEPER_FULL=1` runs them at full strength.
 
 mod cli;
+mod durability;
 mod error_codes;
+mod exactness;
+mod facts;
 mod hostile_http;
 mod main_job;
 mod scripts;
 mod seats_and_quota;
 mod settings;
 mod static_binary;
+mod store;
 mod support;
 mod tidy;

@@ -26,12 +26,15 @@ CREATE TABLE licenses (
     document        TEXT    NOT NULL      -- the signed file, compact JWS
 );
 
+-- What each license says. Two servers cut off from each other can import two licenses that
+-- name the same item; the catalog then takes the one of the lower license.
 CREATE TABLE items (
-    item_id    INTEGER PRIMARY KEY,
     license_id INTEGER NOT NULL REFERENCES licenses (license_id) DEFERRABLE INITIALLY DEFERRED,
+    item_id    INTEGER NOT NULL,
     position   INTEGER NOT NULL,
-    terms      TEXT    NOT NULL           -- the item as in the license file, JSON
-);
+    terms      TEXT    NOT NULL,          -- the item as in the license file, JSON
+    PRIMARY KEY (license_id, item_id)
+) WITHOUT ROWID;
 
 -- One row a handshake code, whatever it is called; the last writer wins by (epoch, version, origin).
 CREATE TABLE handshake_codes (
