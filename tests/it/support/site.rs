@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tollkeeper::app::{App, Extent};
+use tollkeeper::app::{App, Extent, StartError};
 use tollkeeper::client::transport::{CaPin, Method, Reply, Transport};
 use tollkeeper::clock::{Clock, ManualClock};
 use tollkeeper::documents::license_file::TEXT_VERSION;
@@ -110,7 +110,11 @@ impl Site {
     }
 
     pub fn start(&mut self) {
-        let app = App::start_on(&self.settings, Arc::new(self.clock.clone()), Extent::Server, &self.hardware).expect("the server starts");
+        // A process that another test is starting holds a copy of every open file, the lock
+        // of the server that ended here included, until it has become the program.
+        let start = || App::start_on(&self.settings, Arc::new(self.clock.clone()), Extent::Server, &self.hardware);
+        let mut tried = std::iter::repeat_with(start).take(1_000).inspect(|_| std::thread::yield_now());
+        let app = tried.find(|tried| !matches!(tried, Err(StartError::InUse(_)))).expect("the lock is free").expect("the server starts");
         let address = app.https_addresses()[0];
         let ca = app.context().ca_pem.clone();
         self.anonymous = Some(Transport::pinned(&format!("https://{address}"), CaPin::Pem(ca)).expect("transport"));
