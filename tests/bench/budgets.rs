@@ -33,11 +33,11 @@ use uuid::Uuid;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-const CONNECTIONS: usize = 64;
+const CONNECTIONS: usize = 256;
 const REPORTS_A_REQUEST: usize = 20;
 const WORKERS: usize = 2;
 const MEASURE: Duration = Duration::from_secs(4);
-const ROUNDS: usize = 3;
+const ROUNDS: usize = 2;
 
 fn main() {
     let dir = tempfile::Builder::new()

@@ -57,7 +57,8 @@ CREATE TABLE default_codes (
     origin          BLOB    NOT NULL
 ) WITHOUT ROWID;
 
--- A device under a handshake code. Tickets tell a device from its copy.
+-- A device under a handshake code. New rows of `devices` and `seats` lie side by side, whatever
+-- their UUIDs: that is why these two have a rowid. Tickets tell a device from its copy.
 CREATE TABLE devices (
     client_uuid     BLOB    NOT NULL CHECK (length(client_uuid) = 16),
     code_id         BLOB    NOT NULL CHECK (length(code_id) = 16),
@@ -69,7 +70,7 @@ CREATE TABLE devices (
     previous_ticket TEXT    NOT NULL,
     previous_stamp  INTEGER NOT NULL,
     PRIMARY KEY (client_uuid, code_id)
-) WITHOUT ROWID;
+);
 
 -- When a device last sent usage reports; apart from `devices`, because the other server may
 -- have authorized it.
@@ -92,7 +93,7 @@ CREATE TABLE seats (
     released_stamp  INTEGER NOT NULL,
     active_until    INTEGER NOT NULL,     -- held_until, or 0 when released after the last refresh
     PRIMARY KEY (client_uuid, item_id)
-) WITHOUT ROWID;
+);
 CREATE INDEX seats_by_end ON seats (item_id, active_until);
 
 -- How often the admin freed a seat by hand, against the item's allowance.
