@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::level_filters::LevelFilter;
@@ -11,7 +12,7 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 use super::Failure;
-use crate::app::{App, Extent};
+use crate::app::{App, Extent, StartError};
 use crate::clock::SystemClock;
 use crate::settings::{Flags, LogLevel, Settings};
 
@@ -44,7 +45,7 @@ pub fn run(args: &ServeArgs) -> Result<(), Failure> {
         tracing::warn!("{warning}");
     }
     let stop = wait_for_stop()?;
-    let app = App::start(&settings, Arc::new(SystemClock), Extent::Server).map_err(|error| Failure(error.to_string()))?;
+    let app = start_patiently(&settings)?;
     let identity = app.context().site.identity();
     tracing::info!(server_uuid = %identity.uuid, version = env!("CARGO_PKG_VERSION"), data = %settings.data.display(), "Tollkeeper is ready");
     for address in app.https_addresses() {
@@ -58,6 +59,18 @@ pub fn run(args: &ServeArgs) -> Result<(), Failure> {
     app.stop();
     tracing::info!("stopped");
     Ok(())
+}
+
+/// A command that works without a server has the data directory for a moment; a start of
+/// the service in that moment should not fail.
+fn start_patiently(settings: &Settings) -> Result<App, Failure> {
+    for _ in 0..50 {
+        match App::start(settings, Arc::new(SystemClock), Extent::Server) {
+            Err(StartError::InUse(_)) => std::thread::sleep(Duration::from_millis(100)),
+            started => return started.map_err(|error| Failure(error.to_string())),
+        }
+    }
+    App::start(settings, Arc::new(SystemClock), Extent::Server).map_err(|error| Failure(error.to_string()))
 }
 
 /// Catches SIGTERM and Ctrl-C from now on; the returned function waits for one of them.

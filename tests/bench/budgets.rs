@@ -37,7 +37,7 @@ const CONNECTIONS: usize = 256;
 const REPORTS_A_REQUEST: usize = 20;
 const WORKERS: usize = 2;
 const MEASURE: Duration = Duration::from_secs(4);
-const ROUNDS: usize = 2;
+const ROUNDS: usize = 3;
 
 fn main() {
     let dir = tempfile::Builder::new()
