@@ -78,7 +78,6 @@ pub fn run(args: &DemoArgs) -> Result<(), Failure> {
     let app = App::start(&settings, Arc::new(SystemClock), Extent::Server).map_err(|error| Failure(error.to_string()))?;
     let result = present(&home.path, &settings, &app, stop);
     app.stop();
-    home.clean_up();
     result
 }
 
@@ -155,7 +154,7 @@ struct Home {
 impl Home {
     fn prepare(given: Option<PathBuf>) -> Result<Self, Failure> {
         let throwaway = given.is_none();
-        let path = given.unwrap_or_else(|| std::env::temp_dir().join(format!("tollkeeper-demo-{}", std::process::id())));
+        let path = given.unwrap_or_else(|| std::env::temp_dir().join(format!("tollkeeper-demo-{}", crate::documents::random_uuid().simple())));
         let vendor_dir = path.join(VENDOR);
         if path.join("tollkeeper.db").exists() && !vendor_dir.exists() {
             return Err(Failure(format!("{} holds a real installation: give the demo another --data, or none", path.display())));
@@ -165,8 +164,10 @@ impl Home {
         }
         Ok(Self { path, throwaway })
     }
+}
 
-    fn clean_up(&self) {
+impl Drop for Home {
+    fn drop(&mut self) {
         if self.throwaway {
             // What cannot be removed lies in the temporary directory, where it does no harm.
             let _ = std::fs::remove_dir_all(&self.path);

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::Site;
+use super::authorize::{Refused, check_clock};
 use crate::documents::Claims;
 use crate::licensing::charging::{self, Purse};
 use crate::licensing::item::{SeatStarts, same_word};
@@ -14,7 +15,7 @@ use crate::protocol::reports::{RejectedReport, ReportsRequest, UsageReport};
 use crate::store::catalog::Catalog;
 use crate::store::facts::{Body, ChargedReport, ItemSeat, ReportsAccepted};
 use crate::store::handshakes::Handshake;
-use crate::store::{Command, Error, Ledger, reports, seats, usage};
+use crate::store::{Command, Error, Ledger, devices, reports, seats, usage};
 
 /// See the module.
 pub struct AcceptReports {
@@ -42,9 +43,12 @@ pub struct Accepted {
 }
 
 impl Command for AcceptReports {
-    type Answer = Accepted;
+    type Answer = Result<Accepted, Refused>;
 
-    fn execute(&self, ledger: &mut Ledger<'_>) -> Result<Accepted, Error> {
+    fn execute(&self, ledger: &mut Ledger<'_>) -> Result<Self::Answer, Error> {
+        if let Err(refused) = check_clock(ledger) {
+            return Ok(Err(refused));
+        }
         let catalog = ledger.catalog()?;
         let now = ledger.now();
         let mut answer = Accepted { now, ..Accepted::default() };
@@ -53,14 +57,15 @@ impl Command for AcceptReports {
         let mut purses: Vec<Purse> = Vec::new();
         let mut items: Vec<&LicenseItem> = Vec::new();
         for report in &self.request.reports {
-            if !seen.insert(report.report_id) || reports::is_known(ledger, report.report_id)? {
+            if seen.contains(&report.report_id) || reports::is_known(ledger, report.report_id)? {
                 answer.duplicate.push(report.report_id);
                 continue;
             }
-            match self.prepare(report, &catalog, now) {
+            match self.prepare(ledger, report, &catalog, now)? {
                 Err((code, detail)) => answer.rejected.push(RejectedReport { report_id: report.report_id, code: code.number(), detail }),
                 Ok(prepared) => {
                     charged.push(self.charge(ledger, report, &prepared, &mut purses)?);
+                    seen.insert(report.report_id);
                     answer.accepted.push(report.report_id);
                     for item in prepared.items {
                         if !items.iter().any(|known| known.item_id == item.item_id) {
@@ -72,7 +77,7 @@ impl Command for AcceptReports {
         }
         if charged.is_empty() {
             answer.sequence = ledger.sequence();
-            return Ok(answer);
+            return Ok(Ok(answer));
         }
         let mut held = Vec::new();
         for item in items.into_iter().filter(|item| charged.iter().any(|report| report.charges.iter().any(|charge| charge.item_id == item.item_id))) {
@@ -81,7 +86,7 @@ impl Command for AcceptReports {
             }
         }
         answer.sequence = ledger.record(&Body::ReportsAccepted(ReportsAccepted { client: self.request.client_uuid, reports: charged, seats: held }))?;
-        Ok(answer)
+        Ok(Ok(answer))
     }
 }
 
@@ -93,7 +98,24 @@ struct Prepared<'c> {
 
 impl AcceptReports {
     /// Which code and items a report is for, or why it is not taken.
-    fn prepare<'c>(&self, report: &UsageReport, catalog: &'c Catalog, now: i64) -> Result<Prepared<'c>, (ErrorCode, String)> {
+    fn prepare<'c>(
+        &self,
+        ledger: &Ledger<'_>,
+        report: &UsageReport,
+        catalog: &'c Catalog,
+        now: i64,
+    ) -> Result<Result<Prepared<'c>, (ErrorCode, String)>, Error> {
+        let prepared = self.find_payers(report, catalog, now);
+        if let Ok(Prepared { code, .. }) = &prepared
+            && code.code_id != self.claims.hid
+            && devices::find_tickets(ledger, self.request.client_uuid, code.code_id)?.is_none()
+        {
+            return Ok(Err((ErrorCode::NotAuthorized, format!("this device was never authorized under {}", code.name()))));
+        }
+        Ok(prepared)
+    }
+
+    fn find_payers<'c>(&self, report: &UsageReport, catalog: &'c Catalog, now: i64) -> Result<Prepared<'c>, (ErrorCode, String)> {
         let slot = Slot::containing(report.slot.timestamp());
         slot.check(now).map_err(|error| {
             let code = ErrorCode::from(error);

@@ -10,6 +10,7 @@ use super::handshake::open_password;
 use super::site::Certified;
 use crate::documents::{AuthorizedItem, Claims, random_uuid};
 use crate::licensing::decision::{self, ItemState, Offer, Refusal as ItemRefusal};
+use crate::licensing::id::shorten;
 use crate::licensing::validation::{Characteristics, origin_host};
 use crate::licensing::{ChargeWay, DeploymentType, HandshakeCode, ItemId, Span};
 use crate::protocol::ErrorCode;
@@ -98,7 +99,7 @@ impl Command for Authorize {
                     code: code.code_id,
                     reason: refusal.code.number(),
                     item: refusal.item_id,
-                    detail: detail.clone(),
+                    detail: if refusal.inside.is_empty() { detail.clone() } else { format!("{detail}; {}", refusal.inside) },
                 }))?;
                 Ok(Outcome::Refused(Refused { code: refusal.code, detail }))
             }
@@ -106,16 +107,31 @@ impl Command for Authorize {
     }
 }
 
+/// A clock behind the latest fact would judge by a wrong time: slots of today would look
+/// a year old, and a license would last longer.
+pub(super) fn check_clock(ledger: &Ledger<'_>) -> Result<(), Refused> {
+    let lag = ledger.clock_lag_seconds();
+    if lag <= CLOCK_LAG_MAX_SECONDS {
+        return Ok(());
+    }
+    let detail = format!(
+        "the server's clock stands {lag} s behind the latest fact that it recorded: its administrator must set the clock right; keep what was not taken and send it again then"
+    );
+    Err(Refused { code: ErrorCode::ServerNotValid, detail })
+}
+
 /// A refusal under a known code: it is counted there.
 struct Counted {
     code: ErrorCode,
     item_id: Option<ItemId>,
     what: String,
+    /// For the journal only: what the caller should not be told.
+    inside: String,
 }
 
 impl Counted {
     fn new(code: ErrorCode, what: impl Into<String>) -> Self {
-        Self { code, item_id: None, what: what.into() }
+        Self { code, item_id: None, what: what.into(), inside: String::new() }
     }
 
     fn detail(&self) -> String {
@@ -129,17 +145,14 @@ impl Counted {
 impl From<ItemRefusal> for Counted {
     fn from(refusal: ItemRefusal) -> Self {
         let code = ErrorCode::from(refusal.reason);
-        Self { code, item_id: refusal.item_id, what: format!("{}: permitted is {}, asked for or found was {}", code.title(), refusal.expected, refusal.given) }
+        let what = format!("{}: permitted is {}, asked for or found was {}", code.title(), shorten(&refusal.expected), shorten(&refusal.given));
+        Self { code, item_id: refusal.item_id, what, inside: String::new() }
     }
 }
 
 impl Authorize {
     fn check_service(&self, ledger: &Ledger<'_>, catalog: &Catalog) -> Result<(), Refused> {
-        let lag = ledger.clock_lag_seconds();
-        if lag > CLOCK_LAG_MAX_SECONDS {
-            let detail = format!("the server's clock stands {lag} s behind what it has recorded: set it right, then devices are authorized again");
-            return Err(Refused { code: ErrorCode::ServerNotValid, detail });
-        }
+        check_clock(ledger)?;
         if let Some(detail) = self.site.find_hardware_problem(ledger.now()) {
             return Err(Refused { code: ErrorCode::ServerNotValid, detail });
         }
@@ -239,21 +252,16 @@ impl Authorize {
             None => return Ok(Err(Counted::new(ErrorCode::ServerNotValid, "no license of this organization is bound to this server"))),
         };
 
-        let ticket = match tickets {
-            Some(repeated) => repeated,
-            None => {
-                let ticket = random_uuid().simple().to_string();
-                ledger.record(&Body::AuthorizationGranted(AuthorizationGranted {
-                    client: self.request.client_uuid,
-                    code: code.code_id,
-                    items: grant.items.iter().map(|granted| ItemSeat { id: granted.item.item_id, until: granted.seat_until }).collect(),
-                    ticket: ticket.clone(),
-                    nonce: self.request.nonce.clone(),
-                    exp: grant.expires_at,
-                }))?;
-                ticket
-            }
-        };
+        // A repeat is decided and recorded like any request: it may ask for something else.
+        let ticket = tickets.unwrap_or_else(|| random_uuid().simple().to_string());
+        ledger.record(&Body::AuthorizationGranted(AuthorizationGranted {
+            client: self.request.client_uuid,
+            code: code.code_id,
+            items: grant.items.iter().map(|granted| ItemSeat { id: granted.item.item_id, until: granted.seat_until }).collect(),
+            ticket: ticket.clone(),
+            nonce: self.request.nonce.clone(),
+            exp: grant.expires_at,
+        }))?;
         let claims = Claims {
             iss: ledger.origin(),
             sub: self.request.client_uuid,
@@ -304,17 +312,16 @@ impl Authorize {
         };
         code.state.validation.check(given).map_err(|mismatch| {
             let fields = &code.state.validation;
-            let shown = |text: Option<&str>| text.unwrap_or("none").to_owned();
+            let shown = |text: Option<&str>| text.map_or("none".to_owned(), shorten);
             let what = format!(
-                "permitted are domains [{}], application ids [{}], process names [{}]; sent were domain {}, application id {}, process name {}",
-                fields.domains.join(", "),
-                fields.application_ids.join(", "),
-                fields.process_names.join(", "),
+                "the request matches none of the code's validation fields: domain {}, application id {}, process name {}",
                 shown(given.domain),
                 shown(given.application_id),
                 shown(given.process_name)
             );
-            Counted::new(mismatch.into(), what)
+            // The caller is not told what would be let in: it could send just that.
+            let inside = format!("permitted are {}", [&fields.domains, &fields.application_ids, &fields.process_names].map(|list| list.join(", ")).join("; "));
+            Counted { inside, ..Counted::new(mismatch.into(), what) }
         })
     }
 

@@ -81,7 +81,7 @@ pub async fn reports(context: Data<Context>, request: HttpRequest, payload: Payl
     context.rate.check_device(body.client_uuid)?;
     let claims = check_authorization(&context, &body.authorization, body.client_uuid)?;
     let command = AcceptReports { site: context.site.clone(), request: body, claims };
-    let taken = context.writer().submit(command).await?;
+    let taken = context.writer().submit(command).await??;
     Ok(no_store().json(ReportsAnswer {
         accepted: taken.accepted,
         duplicate: taken.duplicate,

@@ -51,7 +51,7 @@ impl Catalog {
             catalog.names.entry(code.name()).or_insert(code.code_id);
             catalog.defaults.entry(code.organization_id.clone()).or_insert(code.code_id);
         }
-        for code in &codes {
+        for code in codes.iter().filter(|code| !code.deleted) {
             for alias in &code.state.aliases {
                 catalog.names.entry(format!("{}-{alias}", code.organization_id)).or_insert(code.code_id);
             }

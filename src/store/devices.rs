@@ -38,8 +38,8 @@ const UPSERT: &str = "INSERT INTO devices (client_uuid, code_id, first_seen_at, 
     VALUES (?1, ?2, ?3, ?3, ?4, ?5, ?6, '', 0)
     ON CONFLICT (client_uuid, code_id) DO UPDATE SET
         first_seen_at = MIN(first_seen_at, ?3), last_seen_at = MAX(last_seen_at, ?3),
-        previous_ticket = CASE WHEN (?5, ?4) > (ticket_stamp, ticket) THEN ticket WHEN (?5, ?4) > (previous_stamp, previous_ticket) THEN ?4 ELSE previous_ticket END,
-        previous_stamp = CASE WHEN (?5, ?4) > (ticket_stamp, ticket) THEN ticket_stamp WHEN (?5, ?4) > (previous_stamp, previous_ticket) THEN ?5 ELSE previous_stamp END,
+        previous_ticket = CASE WHEN ?4 = ticket THEN previous_ticket WHEN (?5, ?4) > (ticket_stamp, ticket) THEN ticket WHEN (?5, ?4) > (previous_stamp, previous_ticket) THEN ?4 ELSE previous_ticket END,
+        previous_stamp = CASE WHEN ?4 = ticket THEN previous_stamp WHEN (?5, ?4) > (ticket_stamp, ticket) THEN ticket_stamp WHEN (?5, ?4) > (previous_stamp, previous_ticket) THEN ?5 ELSE previous_stamp END,
         nonce = CASE WHEN (?5, ?4) > (ticket_stamp, ticket) THEN ?6 ELSE nonce END,
         ticket = CASE WHEN (?5, ?4) > (ticket_stamp, ticket) THEN ?4 ELSE ticket END,
         ticket_stamp = MAX(ticket_stamp, ?5)";
@@ -58,7 +58,8 @@ const LIST_SEATS: &str = "SELECT item_id, active_until FROM seats WHERE client_u
 pub(super) const STATEMENTS: &[&str] = &[UPSERT, RESET, TICKETS, EXISTS, REPORTED, LIST, LIST_SEATS];
 
 /// Keeps the two latest tickets, whatever order they come in. Two servers may give them at
-/// the same microsecond: then the text decides.
+/// the same microsecond: then the text decides. A repeated request gets the same ticket
+/// again, and the one before it stays.
 pub(super) fn apply_granted(ledger: &mut Ledger<'_>, stamp: Micros, body: &AuthorizationGranted) -> Result<(), Error> {
     ledger.connection().prepare_cached(UPSERT)?.execute(params![
         body.client.bytes(),

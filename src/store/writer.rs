@@ -80,7 +80,7 @@ impl Writer {
         let (sender, receiver) = sync_channel(queue);
         let thread = std::thread::Builder::new()
             .name("writer".to_owned())
-            .spawn(move || Desk { connection, memory, origin, clock }.work(&receiver))
+            .spawn(move || Desk { connection, memory: Some(memory), origin, clock }.work(&receiver))
             .map_err(|error| Error::Io(error.to_string()))?;
         Ok((Self { queue: sender }, thread))
     }
@@ -116,7 +116,8 @@ impl Writer {
 
 struct Desk {
     connection: Connection,
-    memory: Memory,
+    /// `None` after a rollback: read again before the next transaction.
+    memory: Option<Memory>,
     origin: ServerUuid,
     clock: Arc<dyn Clock>,
 }
@@ -157,17 +158,19 @@ impl Desk {
                 // Fails only when SQLite has rolled back by itself.
                 let _ = self.connection.execute_batch("ROLLBACK");
             }
-            match Memory::load(&self.connection, self.origin) {
-                Ok(memory) => self.memory = memory,
-                Err(error) => tracing::error!(%error, "the journal's head cannot be read"),
-            }
+            // What it remembers describes the transaction that never was.
+            self.memory = None;
         }
         result
     }
 
     fn try_transaction(&mut self, batch: &mut Vec<Box<dyn Job>>, mut more: impl FnMut() -> Queued) -> Result<(), Error> {
+        let memory = match &mut self.memory {
+            Some(memory) => memory,
+            forgotten => forgotten.insert(Memory::load(&self.connection, self.origin)?),
+        };
         self.connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
-        let mut ledger = Ledger::new(&self.connection, &mut self.memory, self.origin, &*self.clock);
+        let mut ledger = Ledger::new(&self.connection, memory, self.origin, &*self.clock);
         let mut next = 0;
         loop {
             while let Some(job) = batch.get_mut(next) {

@@ -103,6 +103,12 @@ fn race<T: Send, D: Send>(devices: &mut [D], act: impl Fn(usize, &mut D) -> T + 
     })
 }
 
+/// A device reports only under codes that it was authorized for.
+fn authorize_for(device: &mut Device, round: usize) {
+    (device.code, device.ticket) = (code(round), None);
+    device.authorize().expect("there is something left");
+}
+
 /// A report of use under the code of this round.
 fn use_of(device: &Device, round: usize, now: i64, units: u64) -> Value {
     let mut report = device.scans(now, json!({"QR Code": units}));
@@ -151,6 +157,7 @@ fn of_64_units_exactly_those_that_do_not_fit_spill_to_the_next_item() {
     let arena = Arena::new(rounds, |round, id| vec![scans(id, quota(round), 5), scans(id + 1, 1_000, 5)]);
     let mut reporters = arena.reporters();
     for round in 0..rounds {
+        race(&mut reporters, |_, device| authorize_for(device, round));
         let first = &reporters[0];
         first.report(&[use_of(first, round, arena.site.now(), 100)]).expect("taken");
         let answers = race(&mut reporters, |_, device| device.report(&[use_of(device, round, arena.site.now(), 1)]).expect("taken"));
@@ -177,18 +184,20 @@ fn nobody_is_authorized_after_the_last_unit_was_charged_and_nobody_refused_befor
     let quota = |round: usize| 20 + round as u64 % 5;
     let grace = |round: usize| (quota(round) * 5 + 50) / 100;
     let arena = Arena::new(rounds, |round, id| vec![scans(id, quota(round), 5)]);
-    let reporter = arena.reporters().remove(0);
+    let mut reporter = arena.reporters().remove(0);
     let store = &arena.site.app().context().store;
     let origin = arena.site.app().context().site.uuid();
     let (mut granted, mut refused) = (0, 0);
     for round in 0..rounds {
-        reporter.report(&[use_of(&reporter, round, arena.site.now(), quota(round) + grace(round) - 1)]).expect("taken");
+        authorize_for(&mut reporter, round);
+        let reporter = &reporter;
+        reporter.report(&[use_of(reporter, round, arena.site.now(), quota(round) + grace(round) - 1)]).expect("taken");
         let before = facts::head(&store.reader().expect("reader"), origin).expect("head").sequence;
         let mut devices = arena.devices(round);
         let charging = round % CLIENTS;
         let answers = race(&mut devices, |number, device| {
             if number == charging {
-                reporter.report(&[use_of(&reporter, round, arena.site.now(), 1)]).expect("taken");
+                reporter.report(&[use_of(reporter, round, arena.site.now(), 1)]).expect("taken");
             }
             device.authorize()
         });
