@@ -114,6 +114,18 @@ impl Writer {
     }
 }
 
+/// A transaction that was rolled back, and whether one of its commands was the cause.
+struct Undone {
+    error: Error,
+    by_command: bool,
+}
+
+impl<E: Into<Error>> From<E> for Undone {
+    fn from(error: E) -> Self {
+        Self { error: error.into(), by_command: false }
+    }
+}
+
 struct Desk {
     connection: Connection,
     /// `None` after a rollback: read again before the next transaction.
@@ -137,22 +149,27 @@ impl Desk {
                 }
                 Err(_) => None,
             });
-            if committed.is_err() && batch.len() > 1 {
-                for job in batch.drain(..) {
-                    let mut alone = vec![job];
-                    let committed = self.transaction(&mut alone, || None);
-                    alone.into_iter().for_each(|job| job.finish(committed.clone()));
+            match committed {
+                // Only a command can be the one rotten apple; a disk that is full is full for all.
+                Err(Undone { by_command: true, .. }) if batch.len() > 1 => {
+                    for job in batch.drain(..) {
+                        let mut alone = vec![job];
+                        let committed = self.transaction(&mut alone, || None).map_err(|undone| undone.error);
+                        alone.into_iter().for_each(|job| job.finish(committed.clone()));
+                    }
                 }
-            } else {
-                batch.drain(..).for_each(|job| job.finish(committed.clone()));
+                other => {
+                    let committed = other.map_err(|undone| undone.error);
+                    batch.drain(..).for_each(|job| job.finish(committed.clone()));
+                }
             }
         }
     }
 
     /// Runs the batch, and whatever arrives meanwhile, in one transaction.
-    fn transaction(&mut self, batch: &mut Vec<Box<dyn Job>>, more: impl FnMut() -> Queued) -> Result<(), Error> {
+    fn transaction(&mut self, batch: &mut Vec<Box<dyn Job>>, more: impl FnMut() -> Queued) -> Result<(), Undone> {
         let result = self.try_transaction(batch, more);
-        if let Err(error) = &result {
+        if let Err(Undone { error, .. }) = &result {
             tracing::error!(%error, commands = batch.len(), "a transaction was undone");
             if !self.connection.is_autocommit() {
                 // Fails only when SQLite has rolled back by itself.
@@ -164,7 +181,7 @@ impl Desk {
         result
     }
 
-    fn try_transaction(&mut self, batch: &mut Vec<Box<dyn Job>>, mut more: impl FnMut() -> Queued) -> Result<(), Error> {
+    fn try_transaction(&mut self, batch: &mut Vec<Box<dyn Job>>, mut more: impl FnMut() -> Queued) -> Result<(), Undone> {
         let memory = match &mut self.memory {
             Some(memory) => memory,
             forgotten => forgotten.insert(Memory::load(&self.connection, self.origin)?),
@@ -174,7 +191,7 @@ impl Desk {
         let mut next = 0;
         loop {
             while let Some(job) = batch.get_mut(next) {
-                job.run(&mut ledger)?;
+                job.run(&mut ledger).map_err(|error| Undone { error, by_command: true })?;
                 next += 1;
             }
             match if batch.len() < BATCH_MAX { more() } else { None } {
