@@ -119,17 +119,7 @@ impl Command for EditHandshake {
     type Answer = Outcome;
 
     fn execute(&self, ledger: &mut Ledger<'_>) -> Result<Outcome, Error> {
-        let catalog = ledger.catalog()?;
-        let mut code = match find(&catalog, &self.name) {
-            Ok(code) => code.clone(),
-            Err(refusal) => return Ok(Err(refusal)),
-        };
-        let before = code.clone();
-        match self.changes.apply(&mut code, &catalog, &self.site) {
-            Err(refusal) => Ok(Err(refusal)),
-            Ok(()) if code == before => Ok(Ok(code)),
-            Ok(()) => save(ledger, code, &self.by).map(Ok),
-        }
+        change(ledger, &self.name, &self.by, |code, catalog| self.changes.apply(code, catalog, &self.site))
     }
 }
 
@@ -137,21 +127,16 @@ impl Command for OrderItems {
     type Answer = Outcome;
 
     fn execute(&self, ledger: &mut Ledger<'_>) -> Result<Outcome, Error> {
-        let catalog = ledger.catalog()?;
-        let mut code = match find(&catalog, &self.name) {
-            Ok(code) => code.clone(),
-            Err(refusal) => return Ok(Err(refusal)),
-        };
-        if let Some(order) = &self.order {
-            if let Err(refusal) = check_unique(order) {
-                return Ok(Err(refusal));
+        change(ledger, &self.name, &self.by, |code, _| {
+            if let Some(order) = &self.order {
+                check_unique(order)?;
+                if let Some(foreign) = order.iter().find(|id| !code.state.items.contains(id)) {
+                    return Err(Refusal::Invalid("items", format!("item {foreign} is not in {}: add it first", code.name())));
+                }
             }
-            if let Some(foreign) = order.iter().find(|id| !code.state.items.contains(id)) {
-                return Ok(Err(Refusal::Invalid("items", format!("item {foreign} is not in {}: add it first", code.name()))));
-            }
-        }
-        code.state.custom_order = self.order.clone();
-        save(ledger, code, &self.by).map(Ok)
+            code.state.custom_order.clone_from(&self.order);
+            Ok(())
+        })
     }
 }
 
@@ -177,13 +162,26 @@ impl Command for DeleteHandshake {
     type Answer = Outcome;
 
     fn execute(&self, ledger: &mut Ledger<'_>) -> Result<Outcome, Error> {
-        let catalog = ledger.catalog()?;
-        let mut code = match find(&catalog, &self.name) {
-            Ok(code) => code.clone(),
-            Err(refusal) => return Ok(Err(refusal)),
-        };
-        code.deleted = true;
-        save(ledger, code, &self.by).map(Ok)
+        change(ledger, &self.name, &self.by, |code, _| {
+            code.deleted = true;
+            Ok(())
+        })
+    }
+}
+
+/// Changes the code of this name and records it, unless the change was refused or changed
+/// nothing.
+fn change(ledger: &mut Ledger<'_>, name: &str, by: &str, mend: impl FnOnce(&mut Handshake, &Catalog) -> Result<(), Refusal>) -> Result<Outcome, Error> {
+    let catalog = ledger.catalog()?;
+    let before = match find(&catalog, name) {
+        Ok(code) => code,
+        Err(refusal) => return Ok(Err(refusal)),
+    };
+    let mut code = before.clone();
+    match mend(&mut code, &catalog) {
+        Err(refusal) => Ok(Err(refusal)),
+        Ok(()) if code == *before => Ok(Ok(code)),
+        Ok(()) => save(ledger, code, by).map(Ok),
     }
 }
 
