@@ -12,6 +12,7 @@ mod exactness;
 mod facts;
 mod hostile_http;
 mod main_job;
+mod malformed;
 mod misuse;
 mod scripts;
 mod seats_and_quota;
