@@ -10,6 +10,7 @@ use tollkeeper::documents::{Authorization, Hardware, PreparedHeader, SigningKey,
 use tollkeeper::licensing::Slot;
 use tollkeeper::protocol::ErrorCode;
 
+use crate::clones;
 use crate::malformed;
 use crate::support::{Device, NOON, Site, Vendor};
 
@@ -59,7 +60,7 @@ pub(crate) fn post(device: &Device, path: &str, body: &Value) -> Reply {
 }
 
 /// The device's request with these fields changed.
-fn ask(device: &Device, fields: Value) -> Reply {
+pub(crate) fn ask(device: &Device, fields: Value) -> Reply {
     post(device, "/api/v1/authorize", &device.request_with(fields))
 }
 
@@ -273,42 +274,6 @@ fn an_application_that_is_not_the_genuine_one_is_114() {
     ] {
         granted(&ask(&device, json!({"validation": right})));
     }
-}
-
-// Clones.
-
-#[test]
-fn a_copy_of_a_device_shows_an_older_ticket_and_is_151_until_the_admin_resets_it() {
-    let (site, _) = Site::licensed(vec![Vendor::scan_item(1)]);
-    let mut device = site.device("216998-100");
-    device.authorize().expect("authorized");
-    let mut copy = device.clone();
-    device.authorize().expect("the original goes on");
-    refused(&ask(&copy, json!({})), 151);
-    device.authorize().expect("the original is not hurt by its copy");
-    refused(&ask(&copy, json!({})), 151);
-    refused(&ask(&copy, json!({"ticket": "never given out"})), 151);
-
-    site.admin(Method::Post, &format!("devices/{}/reset", device.client), None);
-    copy.authorize().expect("let in after the reset");
-    copy.authorize().expect("and goes on");
-    refused(&ask(&device, json!({})), 151);
-}
-
-#[test]
-fn a_request_repeated_because_its_answer_was_lost_gets_the_same_ticket() {
-    let (site, _) = Site::licensed(vec![Vendor::scan_item(1)]);
-    let mut device = site.device("216998-100");
-    device.authorize().expect("authorized");
-    let request = device.request();
-    let first = granted(&post(&device, "/api/v1/authorize", &request));
-    let again = granted(&post(&device, "/api/v1/authorize", &request));
-    assert_eq!(first["ticket"], again["ticket"]);
-    assert_ne!(first["ticket"], request["ticket"]);
-    assert_eq!(site.admin_get("statistics?handshake=216998-100")["authorizations"], json!({"granted": 3, "refused": 0}), "each answer was a grant");
-    refused(&ask(&device, json!({})), 151);
-    granted(&ask(&device, json!({"ticket": first["ticket"]})));
-    refused(&post(&device, "/api/v1/authorize", &request), 151);
 }
 
 // Items.
@@ -595,7 +560,7 @@ const PROVOKERS: &[fn()] = &[
     the_first_failing_check_wins_in_the_order_service_names_password_validation_items,
     a_device_item_is_120_for_new_devices_when_all_seats_and_grace_are_taken_and_the_others_go_on,
     the_fourth_request_of_a_device_within_a_minute_is_130_and_others_go_on,
-    a_copy_of_a_device_shows_an_older_ticket_and_is_151_until_the_admin_resets_it,
+    clones::a_copy_of_a_device_shows_an_older_ticket_and_is_151_until_the_admin_resets_it,
     malformed::a_request_must_be_an_object_not_a_list_of_values_in_the_right_order,
     a_report_is_taken_up_to_30_days_later_then_it_is_201_and_one_from_the_future_is_202,
     an_authorization_may_have_ended_30_days_ago_for_reporting_then_it_is_203,

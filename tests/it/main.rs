@@ -6,6 +6,7 @@
 //! environment variable `TOLLKEEPER_FULL=1` runs them at full strength.
 
 mod cli;
+mod clones;
 mod durability;
 mod error_codes;
 mod exactness;
