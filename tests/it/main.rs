@@ -22,3 +22,4 @@ mod static_binary;
 mod store;
 mod support;
 mod tidy;
+mod tls;

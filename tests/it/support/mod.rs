@@ -4,6 +4,7 @@ mod desk;
 mod device;
 mod process;
 mod site;
+pub mod wire;
 
 pub use desk::{Desk, ITEMS, run};
 pub use device::Device;
