@@ -84,6 +84,8 @@ pub struct Limits {
     pub body_seconds: u64,
     /// The time to send a request's head, in seconds.
     pub head_seconds: u64,
+    /// How long a kept connection may go without a complete request.
+    pub idle_seconds: u64,
     /// Connections open at the same time.
     pub connections: usize,
     /// Requests of one device in a minute; 0: no limit.
@@ -187,6 +189,7 @@ impl Default for Limits {
             body_bytes: MAX_BODY_BYTES,
             body_seconds: 10,
             head_seconds: 5,
+            idle_seconds: 120,
             connections: 25_000,
             device_requests_per_minute: 600,
             address_requests_per_minute: 0,
@@ -297,6 +300,7 @@ impl Settings {
             Some("limits.queue") => self.limits.queue = number(name, value)?,
             Some("limits.body_bytes") => self.limits.body_bytes = number(name, value)?,
             Some("limits.body_seconds") => self.limits.body_seconds = number(name, value)?,
+            Some("limits.idle_seconds") => self.limits.idle_seconds = number(name, value)?,
             Some("limits.head_seconds") => self.limits.head_seconds = number(name, value)?,
             Some("limits.connections") => self.limits.connections = number(name, value)?,
             Some("limits.device_requests_per_minute") => {
@@ -350,6 +354,7 @@ impl Settings {
             ("limits.body_bytes", limits.body_bytes as u64, 1024, MAX_BODY_BYTES as u64),
             ("limits.body_seconds", limits.body_seconds, 1, 3600),
             ("limits.head_seconds", limits.head_seconds, 1, 3600),
+            ("limits.idle_seconds", limits.idle_seconds, 1, 3600),
             ("limits.connections", limits.connections as u64, 1, 1_000_000),
             ("limits.device_requests_per_minute", limits.device_requests_per_minute.into(), 0, 1_000_000),
             ("limits.address_requests_per_minute", limits.address_requests_per_minute.into(), 0, 100_000_000),

@@ -11,11 +11,13 @@
 //! | [`ops`] | health, the API's reference, the front page |
 //! | [`openapi`] | the API's description |
 //! | [`tls`] | the site's certificate authority and the server's certificate |
+//! | [`idle`] | closes connections on which nothing happens |
 //! | [`server`] | listeners, limits, orderly stop |
 
 pub mod admin_api;
 pub mod body;
 pub mod client_api;
+pub mod idle;
 pub mod openapi;
 pub mod ops;
 pub mod problem;

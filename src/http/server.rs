@@ -16,6 +16,7 @@ use actix_web::http::ConnectionType;
 use actix_web::web::Data;
 use actix_web::{App, HttpServer};
 
+use super::idle::{Answering, Watch};
 use super::{Context, routes};
 
 /// Open sockets that the server answers on.
@@ -60,16 +61,24 @@ pub fn start(context: Data<Context>, listeners: Listeners, tls: Option<rustls::S
     let counter = Arc::clone(&in_flight);
     let stopping = Arc::new(AtomicBool::new(false));
     let last_answers = Arc::clone(&stopping);
+    let watch = Watch::new(Instant::now(), Duration::from_secs(limits.idle_seconds));
     let (ready, started) = std::sync::mpsc::channel();
     let thread = std::thread::Builder::new().name("http".to_owned()).spawn(move || {
         actix_web::rt::System::new().block_on(async move {
+            let sweeper = Arc::clone(&watch);
+            actix_web::rt::spawn(async move {
+                loop {
+                    tokio::time::sleep(sweeper.pause()).await;
+                    sweeper.sweep();
+                }
+            });
             let mut server = HttpServer::new(move || {
                 let (counter, last_answers) = (Arc::clone(&counter), Arc::clone(&last_answers));
                 App::new()
                     .app_data(context.clone())
                     .wrap_fn(move |request, service| {
                         routes::carry_mark(&request);
-                        let entered = InFlight::enter(&counter);
+                        let entered = (InFlight::enter(&counter), Answering::enter(&request));
                         let last_answers = Arc::clone(&last_answers);
                         let answer = service.call(request);
                         async move {
@@ -91,8 +100,13 @@ pub fn start(context: Data<Context>, listeners: Listeners, tls: Option<rustls::S
             .client_request_timeout(Duration::from_secs(limits.head_seconds))
             .tls_handshake_timeout(Duration::from_secs(limits.head_seconds))
             .client_disconnect_timeout(Duration::from_secs(2))
-            .keep_alive(Duration::from_secs(120))
-            .on_connect(routes::on_connect)
+            .keep_alive(Duration::from_secs(limits.idle_seconds))
+            .on_connect(move |connection, data| {
+                routes::on_connect(connection, data);
+                if let Some(connection) = watch.enter(connection) {
+                    data.insert(connection);
+                }
+            })
             .shutdown_timeout(1)
             .disable_signals();
             for listener in listeners.https {

@@ -9,7 +9,7 @@ pub(super) const ENV_PREFIX: &str = "TOLLKEEPER_";
 
 /// Every key of the settings file, tables written with a dot. The environment variable of
 /// `limits.queue` is `TOLLKEEPER_LIMITS_QUEUE`.
-pub(super) const KEYS: [&str; 16] = [
+pub(super) const KEYS: [&str; 17] = [
     "data",
     "listen",
     "http",
@@ -21,6 +21,7 @@ pub(super) const KEYS: [&str; 16] = [
     "limits.body_bytes",
     "limits.body_seconds",
     "limits.head_seconds",
+    "limits.idle_seconds",
     "limits.connections",
     "limits.device_requests_per_minute",
     "limits.address_requests_per_minute",

@@ -318,6 +318,31 @@ fn a_sender_who_drips_his_head_or_says_nothing_is_cut_off() {
 }
 
 #[test]
+fn a_sender_who_drips_a_later_head_on_a_kept_connection_is_cut_off_too_and_busy_ones_are_not() {
+    let site = plain_site(|settings| settings.limits.idle_seconds = 1);
+    let mut busy = tls(&site, &[&rustls::version::TLS13], &[]);
+    let mut kept = Wire::plain(plain_address(&site));
+    kept.send(GET_SERVER);
+    assert_eq!(kept.expect_answer().status, 200);
+    kept.send("GET /api/v1/server HTTP/1.1\r\nHost: localhost\r\nX-Slow: ");
+    let dripping = std::thread::spawn(move || trickle(kept.stream));
+    // Whoever goes on asking is served all the while.
+    let mut answered = 0;
+    while !dripping.is_finished() {
+        busy.send(GET_SERVER);
+        assert_eq!(busy.expect_answer().status, 200);
+        answered += 1;
+    }
+    let (said, took) = dripping.join().expect("joined");
+    assert_eq!(said, "");
+    assert!((Duration::from_millis(900)..Duration::from_secs(10)).contains(&took), "{took:?}");
+    assert!(answered > 1);
+    // An idle connection over TLS ends the same way.
+    assert!(busy.rest().is_empty());
+    is_well(&site);
+}
+
+#[test]
 fn two_hundred_pipelined_requests_are_answered_in_order() {
     let site = plain_site(|_| {});
     let devices: Vec<_> = (0..200).map(|_| site.device("216998-100")).collect();
