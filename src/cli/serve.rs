@@ -44,6 +44,7 @@ pub fn run(args: &ServeArgs) -> Result<(), Failure> {
     for warning in &settings.warnings {
         tracing::warn!("{warning}");
     }
+    raise_descriptor_limit(settings.limits.connections);
     let stop = wait_for_stop()?;
     let app = start_patiently(&settings)?;
     let identity = app.context().site.identity();
@@ -59,6 +60,24 @@ pub fn run(args: &ServeArgs) -> Result<(), Failure> {
     app.stop();
     tracing::info!("stopped");
     Ok(())
+}
+
+/// A connection takes two descriptors (see `http::idle`), and shells often allow 1024: asks
+/// for as many as the connections need, and says when there are fewer to be had.
+fn raise_descriptor_limit(connections: usize) {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let wanted = connections as u64 * 2 + 256;
+    let mut limit = getrlimit(Resource::Nofile);
+    if limit.current.is_none_or(|current| current >= wanted) {
+        return;
+    }
+    limit.current = Some(limit.maximum.map_or(wanted, |maximum| maximum.min(wanted)));
+    let allowed = setrlimit(Resource::Nofile, limit).ok().and(limit.current).or(getrlimit(Resource::Nofile).current);
+    if let Some(allowed) = allowed.filter(|allowed| *allowed < wanted) {
+        tracing::warn!(
+            "the system allows {allowed} open files, {wanted} are needed for limits.connections = {connections}: raise LimitNOFILE, or lower the setting"
+        );
+    }
 }
 
 /// A command that works without a server has the data directory for a moment; a start of

@@ -10,6 +10,7 @@ use serde::de::{DeserializeOwned, IgnoredAny};
 
 use super::Context;
 use super::problem::Failure;
+use crate::protocol::object::Object;
 
 /// Reads and parses a JSON body. Unknown fields are the type's business.
 pub async fn read_json<T: DeserializeOwned>(context: &Context, request: &HttpRequest, payload: Payload) -> Result<T, Failure> {
@@ -67,17 +68,13 @@ pub async fn read_bytes(context: &Context, payload: Payload) -> Result<Bytes, Fa
 
 /// Parses JSON; the complaint names the field.
 pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Failure> {
-    // serde would take a list of the fields' values in their order for the object.
-    if bytes.trim_ascii_start().first() == Some(&b'[') {
-        return Err(Failure::malformed("body", "must be a JSON object, not a list"));
-    }
     // The quick way first: the path to a wrong field is looked for only when there is one.
-    serde_json::from_slice(bytes).map_err(|_| complain::<T>(bytes))
+    serde_json::from_slice::<Object<T>>(bytes).map(|object| object.0).map_err(|_| complain::<T>(bytes))
 }
 
 fn complain<T: DeserializeOwned>(bytes: &[u8]) -> Failure {
     let mut reader = serde_json::Deserializer::from_slice(bytes);
-    let Err(error) = serde_path_to_error::deserialize::<_, T>(&mut reader) else {
+    let Err(error) = serde_path_to_error::deserialize::<_, Object<T>>(&mut reader) else {
         return Failure::malformed("body", "is followed by something that is not JSON");
     };
     let path = error.path().to_string();
@@ -126,12 +123,15 @@ mod tests {
             (good.replace("\"nonce\":\"n\"", "\"nonce\":\"n\",\"nonce\":\"n\""), "nonce"),
             ("{\"client_uuid\":".to_owned(), "body"),
             ("[]".to_owned(), "body"),
+            (good.replace("\"nonce\":\"n\"", "\"nonce\":\"n\",\"validation\":[\"a.b\"]"), "validation"),
             (format!("{good} x"), "body"),
         ] {
             assert_eq!(field_of::<AuthorizeRequest>(&text).as_deref(), Some(field), "{text}");
         }
         let reports = r#"{"client_uuid":"6f1c2b9e-0d5a-4b7e-9a53-3f2d1c0b9a88","authorization":"a","reports":[{"report_id":"6f1c2b9e-0d5a-4b7e-9a53-3f2d1c0b9a88","slot":"yesterday"}]}"#;
         assert_eq!(field_of::<ReportsRequest>(reports).as_deref(), Some("reports[0].slot"));
+        let listed = r#"{"client_uuid":"6f1c2b9e-0d5a-4b7e-9a53-3f2d1c0b9a88","authorization":"a","reports":[["6f1c2b9e-0d5a-4b7e-9a53-3f2d1c0b9a88"]]}"#;
+        assert_eq!(field_of::<ReportsRequest>(listed).as_deref(), Some("reports[0]"));
     }
 
     #[test]

@@ -50,7 +50,7 @@ pub struct AuthorizeRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_buffer_days: Option<u32>,
     /// What its application is.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "super::object::optional")]
     pub validation: Option<Validation>,
     /// The ticket of its last authorization, if it had one.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -9,11 +9,13 @@
 //! | [`reports`] | `POST /reports` |
 //! | [`release`] | `POST /release` |
 //! | [`server`] | `GET /server` and `GET /health` |
+//! | [`object`] | objects are objects, not lists of their values |
 //! | [`license_key`] | the one string that a developer pastes |
 
 pub mod authorize;
 pub mod error_code;
 pub mod license_key;
+pub mod object;
 pub mod problem;
 pub mod release;
 pub mod reports;

@@ -19,6 +19,7 @@ pub struct ReportsRequest {
     /// Its last authorization; may have expired up to 30 days ago.
     pub authorization: String,
     /// At most 1,000 reports.
+    #[serde(deserialize_with = "super::object::list")]
     pub reports: Vec<UsageReport>,
 }
 
