@@ -153,6 +153,7 @@ impl App {
         let context = Data::new(Context {
             site: Arc::new(site),
             store: Arc::new(store),
+            importing: tokio::sync::Mutex::new(()),
             rate: RateLimit::new(&limits, Arc::clone(&clock)),
             clock,
             limits,

@@ -124,25 +124,27 @@ fn present(data: &Path, settings: &Settings, app: &App, stop: impl FnOnce()) -> 
 const VENDOR: &str = "demo-vendor";
 
 /// Vendor, license, handshake codes: what vendor and admin would do, in their commands.
-/// Returns the code that the devices use. An earlier demo's is used again.
+/// Returns the code that the devices use. What an earlier demo made, whole or half, is used
+/// again.
 fn set_up(data: &Path, admin: &Admin) -> Result<String, Failure> {
-    let codes: Vec<HandshakeRow> = admin.get("handshakes")?;
-    if let Some(code) = codes.into_iter().find(|code| code.handshake_code == "216998-demo") {
-        return Ok(code.handshake_code);
+    let told = |error: crate::documents::Error| Failure(error.to_string());
+    let file = |name: &str| data.join(VENDOR).join(name);
+    if !file("demo.lic").exists() {
+        files::replace_file(&file("items.toml"), ITEMS.as_bytes(), 0o600).map_err(told)?;
+        files::replace_file(&file("site.req"), admin.get_text("request")?.as_bytes(), 0o600).map_err(told)?;
+        vendor::issue(&file("vendor.key"), &file("items.toml"), Some(&file("site.req")), &file("demo.lic"), SystemClock.now_seconds())?;
     }
-    let vendor_dir = data.join(VENDOR);
-    let file = |name: &str| vendor_dir.join(name);
-    let write = |path: PathBuf, text: &str| files::replace_file(&path, text.as_bytes(), 0o600).map_err(|error| Failure(error.to_string()));
-    write(file("items.toml"), ITEMS)?;
-    write(file("site.req"), &admin.get_text("request")?)?;
-    vendor::issue(&file("vendor.key"), &file("items.toml"), Some(&file("site.req")), &file("demo.lic"), SystemClock.now_seconds())?;
-    let text = files::read_text(&file("demo.lic"), MAX_BYTES).map_err(|error| Failure(error.to_string()))?;
+    let text = files::read_text(&file("demo.lic"), MAX_BYTES).map_err(told)?;
     let imported: Imported = admin.change(Method::Post, "licenses", Some(&ImportRequest { file: text, into: None }))?;
-    for (name, items) in [("demo", vec![100_000_001, 100_000_002, 100_000_003]), ("scanners", vec![100_000_001])] {
-        let body = HandshakeBody { handshake_code: Some(format!("{}-{name}", imported.organization_id)), items: Some(items), ..HandshakeBody::default() };
-        let _: HandshakeRow = admin.change(Method::Post, "handshakes", Some(&body))?;
+    let known: Vec<HandshakeRow> = admin.get("handshakes")?;
+    let demo = format!("{}-demo", imported.organization_id);
+    for (name, items) in [(demo.clone(), vec![100_000_001, 100_000_002, 100_000_003]), (format!("{}-scanners", imported.organization_id), vec![100_000_001])] {
+        if !known.iter().any(|code| code.handshake_code == name) {
+            let body = HandshakeBody { handshake_code: Some(name), items: Some(items), ..HandshakeBody::default() };
+            let _: HandshakeRow = admin.change(Method::Post, "handshakes", Some(&body))?;
+        }
     }
-    Ok(format!("{}-demo", imported.organization_id))
+    Ok(demo)
 }
 
 /// The demo's data directory.

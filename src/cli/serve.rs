@@ -44,13 +44,16 @@ pub fn run(args: &ServeArgs) -> Result<(), Failure> {
     for warning in &settings.warnings {
         tracing::warn!("{warning}");
     }
-    raise_descriptor_limit(settings.limits.connections);
+    let missing = raise_descriptor_limit(settings.limits.connections);
     let stop = wait_for_stop()?;
     let app = start_patiently(&settings)?;
     let identity = app.context().site.identity();
     tracing::info!(server_uuid = %identity.uuid, version = env!("CARGO_PKG_VERSION"), data = %settings.data.display(), "Tollkeeper is ready");
     for address in app.https_addresses() {
         tracing::info!("listening on https://{address} (trust {})", settings.data.join("tls/ca.pem").display());
+    }
+    if let Some(missing) = missing {
+        tracing::warn!("{missing}");
     }
     for address in app.http_addresses() {
         tracing::warn!("listening on http://{address}, unencrypted because --http asked for it");
@@ -63,21 +66,20 @@ pub fn run(args: &ServeArgs) -> Result<(), Failure> {
 }
 
 /// A connection takes two descriptors (see `http::idle`), and shells often allow 1024: asks
-/// for as many as the connections need, and says when there are fewer to be had.
-fn raise_descriptor_limit(connections: usize) {
+/// for as many as the connections need. What to tell the admin when there are fewer to be had
+/// comes back, because a start that fails says only why it failed.
+fn raise_descriptor_limit(connections: usize) -> Option<String> {
     use rustix::process::{Resource, getrlimit, setrlimit};
     let wanted = connections as u64 * 2 + 256;
     let mut limit = getrlimit(Resource::Nofile);
     if limit.current.is_none_or(|current| current >= wanted) {
-        return;
+        return None;
     }
     limit.current = Some(limit.maximum.map_or(wanted, |maximum| maximum.min(wanted)));
     let allowed = setrlimit(Resource::Nofile, limit).ok().and(limit.current).or(getrlimit(Resource::Nofile).current);
-    if let Some(allowed) = allowed.filter(|allowed| *allowed < wanted) {
-        tracing::warn!(
-            "the system allows {allowed} open files, {wanted} are needed for limits.connections = {connections}: raise LimitNOFILE, or lower the setting"
-        );
-    }
+    allowed.filter(|allowed| *allowed < wanted).map(|allowed| {
+        format!("the system allows {allowed} open files, {wanted} are needed for limits.connections = {connections}: raise LimitNOFILE, or lower the setting")
+    })
 }
 
 /// A command that works without a server has the data directory for a moment; a start of

@@ -34,14 +34,6 @@ pub struct Authorize {
     pub origin_header: Option<String>,
 }
 
-/// What the device is told.
-pub enum Outcome {
-    /// It may work; [`Granted::sign`] makes the authorization.
-    Granted(Box<Granted>),
-    /// It may not.
-    Refused(Refused),
-}
-
 /// A refusal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refused {
@@ -79,19 +71,20 @@ impl Granted {
 }
 
 impl Command for Authorize {
-    type Answer = Outcome;
+    /// What the device may do, or why not; [`Granted::sign`] makes the authorization.
+    type Answer = Result<Box<Granted>, Refused>;
 
-    fn execute(&self, ledger: &mut Ledger<'_>) -> Result<Outcome, Error> {
+    fn execute(&self, ledger: &mut Ledger<'_>) -> Result<Self::Answer, Error> {
         let catalog = ledger.catalog()?;
         if let Err(refused) = self.check_service(ledger, &catalog) {
-            return Ok(Outcome::Refused(refused));
+            return Ok(Err(refused));
         }
         let code = match self.find_code(&catalog) {
             Ok(code) => code,
-            Err(refused) => return Ok(Outcome::Refused(refused)),
+            Err(refused) => return Ok(Err(refused)),
         };
         match self.decide(ledger, &catalog, code)? {
-            Ok(granted) => Ok(Outcome::Granted(Box::new(granted))),
+            Ok(granted) => Ok(Ok(Box::new(granted))),
             Err(refusal) => {
                 let detail = refusal.detail();
                 ledger.record(&Body::AuthorizationRefused(AuthorizationRefused {
@@ -101,7 +94,7 @@ impl Command for Authorize {
                     item: refusal.item_id,
                     detail: if refusal.inside.is_empty() { detail.clone() } else { format!("{detail}; {}", refusal.inside) },
                 }))?;
-                Ok(Outcome::Refused(Refused { code: refusal.code, detail }))
+                Ok(Err(Refused { code: refusal.code, detail }))
             }
         }
     }

@@ -1,33 +1,41 @@
 //! A seat is given back, by its device or by the admin (domain §4, "Seats").
 
 use super::Refusal;
+use super::authorize::Refused;
+use crate::documents::Claims;
 use crate::licensing::{ClientUuid, ItemId};
+use crate::protocol::ErrorCode;
 use crate::store::facts::{Body, SeatReleased};
-use crate::store::{Command, Error, Ledger, seats};
+use crate::store::{Command, Error, Ledger, devices, seats};
 
-/// A device gives back the seats of its authorization. Seats that it does not hold are
+/// A device gives back the seats of its authorization, which must be its last: an old one
+/// could be anybody's who found it in a backup. Seats that the device does not hold are
 /// passed over, so that the request may be repeated.
 pub struct ReleaseByDevice {
-    /// The device.
-    pub client: ClientUuid,
-    /// The items of its authorization.
-    pub items: Vec<ItemId>,
+    /// What its authorization says, verified.
+    pub claims: Claims,
 }
 
 impl Command for ReleaseByDevice {
     /// How many seats were freed.
-    type Answer = usize;
+    type Answer = Result<usize, Refused>;
 
-    fn execute(&self, ledger: &mut Ledger<'_>) -> Result<usize, Error> {
+    fn execute(&self, ledger: &mut Ledger<'_>) -> Result<Self::Answer, Error> {
+        let client = self.claims.sub;
+        let latest = devices::find_tickets(ledger, client, self.claims.hid)?.map_or(0, |tickets| tickets.given_at);
+        if self.claims.iat < latest {
+            let detail = format!("the device was authorized again at {}: give back the seat with that authorization", crate::clock::rfc3339(latest));
+            return Ok(Err(Refused { code: ErrorCode::NotAuthorized, detail }));
+        }
         let now = ledger.now();
         let mut freed = 0;
-        for item in &self.items {
-            if seats::holds(ledger, self.client, *item, now)? {
-                ledger.record(&Body::SeatReleased(SeatReleased { client: self.client, item: *item, by_admin: false }))?;
+        for item in self.claims.items.iter().map(|item| item.item_id) {
+            if seats::holds(ledger, client, item, now)? {
+                ledger.record(&Body::SeatReleased(SeatReleased { client, item, by_admin: false }))?;
                 freed += 1;
             }
         }
-        Ok(freed)
+        Ok(Ok(freed))
     }
 }
 

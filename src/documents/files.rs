@@ -1,4 +1,5 @@
-//! Writing files so that a crash leaves the old one, the new one or none, but never half.
+//! Writing files so that a crash leaves the old one, the new one or none, but never half
+//! ([`replace_file`]), or so that nothing is ever overwritten ([`write_new_file`]).
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};

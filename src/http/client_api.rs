@@ -9,7 +9,7 @@ use super::body::read_json;
 use super::problem::Failure;
 use crate::clock::rfc3339;
 use crate::commands::accept_reports::AcceptReports;
-use crate::commands::authorize::{Authorize, Outcome};
+use crate::commands::authorize::Authorize;
 use crate::commands::release_seat::ReleaseByDevice;
 use crate::documents::Claims;
 use crate::licensing::ClientUuid;
@@ -18,7 +18,7 @@ use crate::protocol::authorize::{AuthorizeAnswer, AuthorizeRequest};
 use crate::protocol::release::ReleaseRequest;
 use crate::protocol::reports::{ReportsAnswer, ReportsRequest};
 use crate::protocol::server::ServerInfo;
-use crate::protocol::{ErrorCode, Problem, REPORT_INTERVAL_SECONDS};
+use crate::protocol::{ErrorCode, FromDevice, Problem, REPORT_INTERVAL_SECONDS};
 
 /// `GET /server`
 #[utoipa::path(get, path = "/api/v1/server", tag = "client", responses((status = 200, description = "Who answers", body = ServerInfo)))]
@@ -47,25 +47,20 @@ pub async fn server(context: Data<Context>) -> HttpResponse {
     (status = 503, description = "Not now: try the other server, or again after `Retry-After`", body = Problem, content_type = "application/problem+json"),
 ))]
 pub async fn authorize(context: Data<Context>, request: HttpRequest, payload: Payload) -> Result<HttpResponse, Failure> {
-    context.rate.check_address(request.peer_addr().map(|address| address.ip()))?;
-    let mut body: AuthorizeRequest = read_json(&context, &request, payload).await?;
-    body.validate()?;
-    context.rate.check_device(body.client_uuid)?;
+    let body: AuthorizeRequest = receive(&context, &request, payload).await?;
     let origin_header = request.headers().get(header::ORIGIN).and_then(|origin| origin.to_str().ok()).map(str::to_owned);
     let command = Authorize { site: context.site.clone(), request: body, origin_header };
-    match context.writer().submit(command).await? {
-        Outcome::Refused(refused) => Err(refused.into()),
-        Outcome::Granted(granted) => Ok(no_store().json(AuthorizeAnswer {
-            authorization: granted.sign(),
-            expires_at: rfc3339(granted.expires_at),
-            refresh_after: rfc3339(granted.refresh_after()),
-            report_interval_seconds: REPORT_INTERVAL_SECONDS,
-            ticket: granted.ticket.clone(),
-            server_time: rfc3339(granted.now),
-            origin: context.site.uuid().to_string(),
-            safe: context.safe(granted.sequence),
-        })),
-    }
+    let granted = context.writer().submit(command).await??;
+    Ok(no_store().json(AuthorizeAnswer {
+        authorization: granted.sign(),
+        expires_at: rfc3339(granted.expires_at),
+        refresh_after: rfc3339(granted.refresh_after()),
+        report_interval_seconds: REPORT_INTERVAL_SECONDS,
+        ticket: granted.ticket.clone(),
+        server_time: rfc3339(granted.now),
+        origin: context.site.uuid().to_string(),
+        safe: context.safe(granted.sequence),
+    }))
 }
 
 /// `POST /reports`
@@ -75,10 +70,7 @@ pub async fn authorize(context: Data<Context>, request: HttpRequest, payload: Pa
     (status = 503, description = "Not now: keep the reports and send them again", body = Problem, content_type = "application/problem+json"),
 ))]
 pub async fn reports(context: Data<Context>, request: HttpRequest, payload: Payload) -> Result<HttpResponse, Failure> {
-    context.rate.check_address(request.peer_addr().map(|address| address.ip()))?;
-    let body: ReportsRequest = read_json(&context, &request, payload).await?;
-    body.validate()?;
-    context.rate.check_device(body.client_uuid)?;
+    let body: ReportsRequest = receive(&context, &request, payload).await?;
     let claims = check_authorization(&context, &body.authorization, body.client_uuid)?;
     let command = AcceptReports { site: context.site.clone(), request: body, claims };
     let taken = context.writer().submit(command).await??;
@@ -99,13 +91,19 @@ pub async fn reports(context: Data<Context>, request: HttpRequest, payload: Payl
     (status = "4XX", description = "`code` says why not", body = Problem, content_type = "application/problem+json"),
 ))]
 pub async fn release(context: Data<Context>, request: HttpRequest, payload: Payload) -> Result<HttpResponse, Failure> {
-    context.rate.check_address(request.peer_addr().map(|address| address.ip()))?;
-    let body: ReleaseRequest = read_json(&context, &request, payload).await?;
-    context.rate.check_device(body.client_uuid)?;
+    let body: ReleaseRequest = receive(&context, &request, payload).await?;
     let claims = check_authorization(&context, &body.authorization, body.client_uuid)?;
-    let items = claims.items.iter().map(|item| item.item_id).collect();
-    context.writer().submit(ReleaseByDevice { client: body.client_uuid, items }).await?;
+    context.writer().submit(ReleaseByDevice { claims }).await??;
     Ok(HttpResponse::NoContent().finish())
+}
+
+/// Reads a request of a device: within the limits, and with values that make sense.
+async fn receive<T: FromDevice>(context: &Context, request: &HttpRequest, payload: Payload) -> Result<T, Failure> {
+    context.rate.check_address(request.peer_addr().map(|address| address.ip()))?;
+    let mut body: T = read_json(context, request, payload).await?;
+    body.validate()?;
+    context.rate.check_device(body.client_uuid())?;
+    Ok(body)
 }
 
 /// An authorization proves that the device was let in here, up to 30 days after its end.

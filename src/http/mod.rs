@@ -46,6 +46,9 @@ pub struct Context {
     pub limits: Limits,
     /// Counts requests against their limits.
     pub rate: rate_limit::RateLimit,
+    /// Held while a license is imported: certificates in memory must follow the imports in
+    /// their order.
+    pub importing: tokio::sync::Mutex<()>,
     /// The site's certificate authority, PEM.
     pub ca_pem: String,
     /// Its fingerprint, as license keys carry it.

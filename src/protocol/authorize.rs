@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::BadField;
+use super::{BadField, FromDevice};
 use crate::licensing::id::shorten;
 use crate::licensing::{ChargeWay, ClientUuid, DeploymentType};
 
@@ -101,9 +101,13 @@ const TEXT_MAX: usize = 200;
 /// Most modules in a request.
 const MODULES_MAX: usize = 64;
 
-impl AuthorizeRequest {
-    /// Checks lengths and ranges, and turns empty strings into absent ones.
-    pub fn validate(&mut self) -> Result<(), BadField> {
+impl FromDevice for AuthorizeRequest {
+    fn client_uuid(&self) -> ClientUuid {
+        self.client_uuid
+    }
+
+    /// Empty strings become absent ones.
+    fn validate(&mut self) -> Result<(), BadField> {
         if self.client_uuid.0.is_nil() {
             return Err(BadField::new("client_uuid", "must not be all zeros"));
         }

@@ -24,6 +24,15 @@ pub mod server;
 pub use error_code::ErrorCode;
 pub use problem::{BadField, Problem};
 
+/// A request that a device sends.
+pub trait FromDevice: serde::de::DeserializeOwned {
+    /// The device.
+    fn client_uuid(&self) -> crate::licensing::ClientUuid;
+
+    /// Checks lengths and ranges, and brings values into the form that is worked with.
+    fn validate(&mut self) -> Result<(), BadField>;
+}
+
 /// Where the API lives.
 pub const BASE_PATH: &str = "/api/v1";
 

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::{BadField, FromDevice};
 use crate::licensing::ClientUuid;
 
 /// What a device sends; the answer is 204 without a body.
@@ -13,4 +14,15 @@ pub struct ReleaseRequest {
     pub client_uuid: ClientUuid,
     /// The authorization whose seats or instances it gives back.
     pub authorization: String,
+}
+
+impl FromDevice for ReleaseRequest {
+    fn client_uuid(&self) -> ClientUuid {
+        self.client_uuid
+    }
+
+    /// The authorization says all, and is checked by its signature.
+    fn validate(&mut self) -> Result<(), BadField> {
+        Ok(())
+    }
 }

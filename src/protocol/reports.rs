@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{BadField, REPORTS_MAX};
+use super::{BadField, FromDevice, REPORTS_MAX};
 use crate::licensing::{ClientUuid, Unit};
 
 /// What a device sends.
@@ -90,9 +90,12 @@ pub const TYPE_MAX: usize = 64;
 /// Most units of one type in a slot of three minutes.
 pub const COUNT_MAX: u64 = 1_000_000_000;
 
-impl ReportsRequest {
-    /// Checks lengths and ranges of the request and of each report.
-    pub fn validate(&self) -> Result<(), BadField> {
+impl FromDevice for ReportsRequest {
+    fn client_uuid(&self) -> ClientUuid {
+        self.client_uuid
+    }
+
+    fn validate(&mut self) -> Result<(), BadField> {
         if self.reports.len() > REPORTS_MAX {
             return Err(BadField::new(
                 "reports",

@@ -17,6 +17,8 @@ pub struct Tickets {
     pub previous: String,
     /// The nonce of the request that got the current one.
     pub nonce: String,
+    /// When the current one was given, seconds since 1970.
+    pub given_at: i64,
     /// Whether the admin reset the device since.
     pub reset: bool,
 }
@@ -46,7 +48,7 @@ const UPSERT: &str = "INSERT INTO devices (client_uuid, code_id, first_seen_at, 
 const RESET: &str = "INSERT INTO device_resets (client_uuid, reset_stamp) VALUES (?1, ?2)
     ON CONFLICT (client_uuid) DO UPDATE SET reset_stamp = MAX(reset_stamp, ?2)";
 const TICKETS: &str =
-    "SELECT ticket, previous_ticket, nonce, ticket_stamp <= COALESCE((SELECT reset_stamp FROM device_resets AS r WHERE r.client_uuid = ?1), 0)
+    "SELECT ticket, previous_ticket, nonce, ticket_stamp, ticket_stamp <= COALESCE((SELECT reset_stamp FROM device_resets AS r WHERE r.client_uuid = ?1), 0)
     FROM devices WHERE client_uuid = ?1 AND code_id = ?2";
 const EXISTS: &str = "SELECT EXISTS (SELECT 1 FROM devices WHERE client_uuid = ?1)";
 const REPORTED: &str = "INSERT INTO device_reports (client_uuid, last_reported_at) VALUES (?1, ?2)
@@ -90,7 +92,8 @@ pub fn find_tickets(ledger: &Ledger<'_>, client: ClientUuid, code: CodeId) -> Re
         .connection()
         .prepare_cached(TICKETS)?
         .query_row(params![client.bytes(), code.bytes()], |row| {
-            Ok(Tickets { current: row.get(0)?, previous: row.get(1)?, nonce: row.get(2)?, reset: row.get(3)? })
+            let given_at = row.get::<_, Micros>(3)?.div_euclid(1_000_000);
+            Ok(Tickets { current: row.get(0)?, previous: row.get(1)?, nonce: row.get(2)?, given_at, reset: row.get(4)? })
         })
         .optional()?;
     Ok(row)

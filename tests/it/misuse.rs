@@ -73,3 +73,22 @@ fn reports_wait_while_the_clock_stands_behind_what_was_recorded() {
     site.clock.advance_seconds(3_600);
     assert_eq!(device.report(&[report]).expect("taken")["accepted"].as_array().map(Vec::len), Some(1));
 }
+
+#[test]
+fn a_seat_is_given_back_only_with_the_last_authorization() {
+    let (site, _) = Site::licensed(vec![Vendor::device_item(1)]);
+    let mut device = site.device("216998-100");
+    device.authorize().expect("authorized");
+    let old = device.authorization.clone();
+    site.clock.advance_seconds(60);
+    device.authorize().expect("authorized again");
+    let release = |authorization: &Option<String>| {
+        let body = json!({"client_uuid": device.client, "authorization": authorization});
+        site.anonymous().post_json("/api/v1/release", &body, &[]).expect("answered")
+    };
+    let refused = release(&old);
+    assert_eq!((refused.status, refused.json::<serde_json::Value>().expect("JSON")["code"].clone()), (403, json!(203)));
+    assert_eq!(site.item(1)["used"], 1);
+    assert_eq!(release(&device.authorization).status, 204);
+    assert_eq!(site.item(1)["used"], 0);
+}

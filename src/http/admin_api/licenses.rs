@@ -114,6 +114,7 @@ pub struct ImportRequest {
 pub async fn import(context: Data<Context>, request: HttpRequest, payload: Payload) -> Result<HttpResponse, Failure> {
     let body: ImportRequest = read_json(&context, &request, payload).await?;
     let command = ImportLicense::prepare(&context.site, &body.file, body.into, CONSOLE)?;
+    let _importing = context.importing.lock().await;
     let imported: Imported = context.writer().submit(command).await??;
     let site = context.site.clone();
     context
