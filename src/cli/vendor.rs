@@ -240,6 +240,8 @@ struct ItemToml {
     depends_on: Option<ItemId>,
     #[serde(default)]
     trial: bool,
+    domain: Option<String>,
+    renews: Option<ItemId>,
 }
 
 #[derive(Default, Deserialize)]
@@ -247,6 +249,8 @@ struct ItemToml {
 struct GraceToml {
     percent: Option<u32>,
     days: Option<u32>,
+    tolerance: Option<u32>,
+    growth_per_day: Option<u32>,
 }
 
 fn default_validity() -> Span {
@@ -304,11 +308,18 @@ fn read_items(text: &str, now: i64) -> Result<License, Failure> {
             valid_from: item.valid_from,
             valid_to: item.valid_to,
             local_license_validity: item.local_license_validity,
-            grace: GraceTerms { percent: item.grace.percent, days: item.grace.days },
+            grace: GraceTerms {
+                percent: item.grace.percent,
+                days: item.grace.days,
+                tolerance: item.grace.tolerance,
+                growth_per_day: item.grace.growth_per_day,
+            },
             seat_starts: item.seat_starts,
             release_allowance: item.release_allowance,
             depends_on: item.depends_on,
             trial: item.trial,
+            domain: item.domain.map(|domain| domain.to_ascii_lowercase()),
+            renews: item.renews,
         });
     }
     let license = License {

@@ -103,6 +103,11 @@ impl ChargeWay {
         }
     }
 
+    /// Whether use at the same time is counted, slot by slot.
+    pub const fn is_concurrent(self) -> bool {
+        matches!(self, Self::ConcurrentDevice | Self::ConcurrentInstance)
+    }
+
     /// Whether this release can authorize items charged this way.
     pub const fn is_supported(self) -> bool {
         matches!(self, Self::Scan | Self::Page | Self::Device)

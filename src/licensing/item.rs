@@ -68,6 +68,12 @@ pub struct LicenseItem {
     /// Whether it is the public trial.
     #[serde(default)]
     pub trial: bool,
+    /// For `domain` items: the registered domain inside which use is unlimited.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub domain: Option<String>,
+    /// The item that this one renews or adds to: it joins that item's handshake codes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub renews: Option<ItemId>,
 }
 
 fn default_release_allowance() -> u32 {
@@ -83,6 +89,13 @@ pub struct GraceTerms {
     /// Days allowed after the end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub days: Option<u32>,
+    /// For `concurrent_*` items: excess slot-uses allowed for each unit of the quota.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tolerance: Option<u32>,
+    /// For `concurrent_*` items: how much that tolerance grows each day, for each unit of
+    /// the quota.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub growth_per_day: Option<u32>,
 }
 
 impl GraceTerms {
@@ -167,8 +180,26 @@ impl LicenseItem {
         if self.grace.days.is_some_and(|days| days > 3_650) {
             return bad("grace.days", "must be at most 3650".into());
         }
-        if self.depends_on == Some(self.item_id) {
-            return bad("depends_on", "an item cannot depend on itself".into());
+        for (field, terms) in [("grace.tolerance", self.grace.tolerance), ("grace.growth_per_day", self.grace.growth_per_day)] {
+            if terms.is_some() && !self.charge_way.is_concurrent() {
+                return bad(field, format!("only concurrent items have a tolerance, this one is charged by {}", self.charge_way));
+            }
+            if terms.is_some_and(|terms| terms > 1_000_000) {
+                return bad(field, "must be at most 1000000".into());
+            }
+        }
+        for (field, other) in [("depends_on", self.depends_on), ("renews", self.renews)] {
+            if other == Some(self.item_id) {
+                return bad(field, "must be another item".into());
+            }
+        }
+        match (self.charge_way, &self.domain) {
+            (ChargeWay::Domain, None) => return bad("domain", "a domain item needs the domain that it is for, such as example.com".into()),
+            (ChargeWay::Domain, Some(domain)) => super::domain::check(domain).map_err(|detail| BadItem { field: "domain", detail })?,
+            (_, None) => {}
+            (other, Some(_)) => {
+                return bad("domain", format!("only domain items name a domain, this one is charged by {other}; a handshake code can ask for domains"));
+            }
         }
         Ok(())
     }
@@ -304,6 +335,8 @@ pub(crate) mod tests {
             release_allowance: 20,
             depends_on: None,
             trial: false,
+            domain: None,
+            renews: None,
         }
     }
 

@@ -12,12 +12,14 @@
 //! | [`seat`] | how long a seat is held (domain §4) |
 //! | [`order`] | which item is used first (domain §3) |
 //! | [`validation`] | is this the genuine application (domain §1, codes 103 and 114) |
+//! | [`domain`] | what one registered domain covers (domain §4, charge way `domain`) |
 //! | [`decision`] | may this device work, and until when (domain §3) |
 //! | [`charging`] | which item pays for a report (domain §4) |
 
 pub mod charge_way;
 pub mod charging;
 pub mod decision;
+pub mod domain;
 pub mod grace;
 pub mod id;
 pub mod item;
