@@ -6,7 +6,7 @@ use super::connect::{Admin, Create};
 use super::output::{self, Column};
 use super::{DataArg, Failure};
 use crate::client::transport::Method;
-use crate::http::admin_api::devices::{DeviceRow, PAGE_MAX, Released};
+use crate::http::admin_api::devices::{DeviceRow, PAGE_MAX, RefusalRow, Released};
 use crate::licensing::ClientUuid;
 
 /// The commands about devices.
@@ -18,6 +18,24 @@ pub enum DeviceCommand {
     ///   tollkeeper device list --json
     #[command(verbatim_doc_comment)]
     List {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+        /// The server it is about
+        #[command(flatten)]
+        data: DataArg,
+    },
+    /// Say why a device was refused: what every item permits against what it asked for
+    ///
+    /// Refusals are kept for 30 days, the last 20 of each device. Without a UUID: the latest
+    /// of all devices.
+    ///
+    /// Example:
+    ///   tollkeeper device why 6f1c2b9e-0d5a-4b7e-9a53-3f2d1c0b9a88
+    #[command(verbatim_doc_comment)]
+    Why {
+        /// The device
+        uuid: Option<ClientUuid>,
         /// Print JSON
         #[arg(long)]
         json: bool,
@@ -64,6 +82,7 @@ pub enum DeviceCommand {
 pub fn run(command: DeviceCommand) -> Result<(), Failure> {
     match command {
         DeviceCommand::List { json, data } => list(json, &data),
+        DeviceCommand::Why { uuid, json, data } => why(uuid, json, &data),
         DeviceCommand::Release { uuid, item, data } => {
             let released: Released = Admin::open(&data, Create::Refused)?.change(Method::Delete, &format!("devices/{}/seats/{item}", uuid), None::<&()>)?;
             output::line(format!("Freed the seat of {uuid}. Item {item} allows {} more releases by hand.", released.releases_left));
@@ -96,13 +115,38 @@ fn list(json: bool, data: &DataArg) -> Result<(), Failure> {
         .iter()
         .map(|device| {
             let seats: Vec<String> = device.seats.iter().map(|seat| format!("{} until {}", seat.item_id, seat.active_until)).collect();
-            vec![device.client_uuid.clone(), device.first_seen.clone(), device.last_seen.clone(), seats.join(", ")]
+            let refused = device.refusals.first().map_or_else(String::new, |refusal| format!("{} at {}", refusal.code, refusal.at));
+            vec![device.client_uuid.clone(), device.first_seen.clone(), device.last_seen.clone(), seats.join(", "), refused]
         })
         .collect();
     output::table(
-        &[Column::Text("DEVICE"), Column::Text("FIRST SEEN"), Column::Text("LAST SEEN"), Column::Text("SEATS")],
+        &[Column::Text("DEVICE"), Column::Text("FIRST SEEN"), Column::Text("LAST SEEN"), Column::Text("SEATS"), Column::Text("REFUSED")],
         &rows,
-        "No device was authorized yet.",
+        "No device asked yet.",
     );
+    Ok(())
+}
+
+fn why(device: Option<ClientUuid>, json: bool, data: &DataArg) -> Result<(), Failure> {
+    let path = device.map_or_else(|| "refusals".to_owned(), |uuid| format!("devices/{uuid}/refusals"));
+    let refusals: Vec<RefusalRow> = Admin::open(data, Create::Refused)?.get(&path)?;
+    if json {
+        return output::json(&refusals);
+    }
+    if refusals.is_empty() {
+        output::line("No refusal in the last 30 days.".to_owned());
+    }
+    for refusal in refusals {
+        let asked = if refusal.asked.is_empty() { "nothing".to_owned() } else { format!("'{}'", refusal.asked) };
+        let under = refusal.handshake_code.map_or_else(|| format!("naming {asked}"), |code| format!("under {code}"));
+        let whose = if device.is_some() { String::new() } else { format!(" {}", refusal.client_uuid) };
+        output::line(format!("{}{whose} {under}: {} {}", refusal.at, refusal.code, refusal.detail));
+        for tried in refusal.tried {
+            output::line(format!(
+                "  item {}: {} {}: permitted is {}, asked for or found was {}",
+                tried.item_id, tried.code, tried.reason, tried.expected, tried.given
+            ));
+        }
+    }
     Ok(())
 }

@@ -116,6 +116,9 @@ fn import(path: &std::path::Path, into: Option<String>, data: &DataArg) -> Resul
             if imported.items == 1 { "" } else { "s" }
         ));
     }
+    if !imported.renewed.is_empty() {
+        output::line(format!("Renewed {}: applications go on without any change.", imported.renewed.join(", ")));
+    }
     if let Some(code) = imported.handshake_code {
         output::line(format!("Applications use it with handshake code {code}; `tollkeeper handshake key {code}` prints the license key to paste into them."));
     }

@@ -62,6 +62,7 @@ pub enum Method {
     Put,
     Patch,
     Delete,
+    Options,
 }
 
 impl Method {
@@ -71,6 +72,7 @@ impl Method {
             Self::Post => "POST",
             Self::Put => "PUT",
             Self::Patch => "PATCH",
+            Self::Options => "OPTIONS",
             Self::Delete => "DELETE",
         }
     }
@@ -288,7 +290,7 @@ impl Transport {
             }
             // Without this a POST with nothing to say has no length, and some servers wait for one.
             (None, Method::Post | Method::Put | Method::Patch) => self.agent.run(request.body(Vec::new()).map_err(refused)?),
-            (None, Method::Get | Method::Delete) => self.agent.run(request.body(()).map_err(refused)?),
+            (None, Method::Get | Method::Delete | Method::Options) => self.agent.run(request.body(()).map_err(refused)?),
         };
         let (parts, mut body) = answer.map_err(|error| explain(&url, error))?.into_parts();
         let body = body.with_config().limit(MAX_ANSWER_BYTES).read_to_vec().map_err(|error| explain(&url, error))?;

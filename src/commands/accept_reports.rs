@@ -7,15 +7,15 @@ use std::sync::Arc;
 use super::Site;
 use super::authorize::{Refused, check_clock};
 use crate::documents::Claims;
-use crate::licensing::charging::{self, Purse};
+use crate::licensing::charging::{self, Purse, SlotState};
 use crate::licensing::item::{SeatStarts, same_word};
-use crate::licensing::{LicenseItem, Slot, grace, seat};
+use crate::licensing::{ChargeWay, LicenseItem, Slot, grace, seat};
 use crate::protocol::ErrorCode;
 use crate::protocol::reports::{RejectedReport, ReportsRequest, UsageReport};
 use crate::store::catalog::Catalog;
 use crate::store::facts::{Body, ChargedReport, ItemSeat, ReportsAccepted};
 use crate::store::handshakes::Handshake;
-use crate::store::{Command, Error, Ledger, devices, reports, seats, usage};
+use crate::store::{Command, Error, Ledger, devices, reports, seats, slots, usage};
 
 /// See the module.
 pub struct AcceptReports {
@@ -82,7 +82,7 @@ impl Command for AcceptReports {
         let mut held = Vec::new();
         for item in items.into_iter().filter(|item| charged.iter().any(|report| report.charges.iter().any(|charge| charge.item_id == item.item_id))) {
             if let Some(until) = self.seat_after_use(ledger, item, now)? {
-                held.push(ItemSeat { id: item.item_id, until: Some(until) });
+                held.push(ItemSeat { id: item.item_id, until: Some(until), instances: 1 });
             }
         }
         answer.sequence = ledger.record(&Body::ReportsAccepted(ReportsAccepted { client: self.request.client_uuid, reports: charged, seats: held }))?;
@@ -158,6 +158,9 @@ impl AcceptReports {
         for id in catalog.items_in_order(code).iter().map(|item| item.item_id) {
             items.extend(catalog.find_item(id).map(|entry| &entry.item).filter(|item| matches(item)));
         }
+        // The public trial pays for its own devices only; what is past its end pays last.
+        items.retain(|item| !item.trial || authorized.iter().any(|granted| granted.item_id == item.item_id));
+        items.sort_by_key(|item| slot.start() > item.valid_to.timestamp());
         if code.code_id == self.claims.hid && !authorized.is_empty() {
             items.retain(|item| authorized.iter().any(|granted| granted.charge_way == item.charge_way));
         }
@@ -171,15 +174,21 @@ impl AcceptReports {
     }
 
     fn charge(&self, ledger: &mut Ledger<'_>, report: &UsageReport, prepared: &Prepared<'_>, purses: &mut Vec<Purse>) -> Result<ChargedReport, Error> {
+        let counting = self.pick_concurrent(ledger, report, prepared)?;
+        let pays = |item: &LicenseItem| !item.charge_way.is_concurrent() || counting.is_some_and(|(picked, _)| picked.item_id == item.item_id);
         let mut paying = Vec::with_capacity(prepared.items.len());
-        for item in &prepared.items {
+        for item in prepared.items.iter().filter(|item| pays(item)) {
             let purse = match purses.iter().find(|purse| purse.item_id == item.item_id) {
                 Some(purse) => *purse,
                 None => Purse::of(item, if item.charge_way.quota_unit().is_some() { usage::used(ledger, item.item_id)? } else { 0 }),
             };
             paying.push(purse);
         }
-        let charges = charging::charge(&report.counts, &mut paying);
+        let mut charges = charging::charge(&report.counts, &mut paying);
+        for charge in &mut charges {
+            charge.module.clone_from(&report.module);
+            charge.slot_use = counting.filter(|(item, _)| item.item_id == charge.item_id).map(|(_, instances)| instances);
+        }
         for paid in paying {
             match purses.iter_mut().find(|purse| purse.item_id == paid.item_id) {
                 Some(purse) => *purse = paid,
@@ -196,6 +205,36 @@ impl AcceptReports {
             instances: report.instances.unwrap_or(1),
             charges,
         })
+    }
+
+    /// The `concurrent_*` item that counts this report in its slot, and how many devices or
+    /// instances. A machine is counted with what it was authorized for, or with more if it
+    /// says so itself; a report of no use at all is not counted.
+    fn pick_concurrent<'c>(&self, ledger: &mut Ledger<'_>, report: &UsageReport, prepared: &Prepared<'c>) -> Result<Option<(&'c LicenseItem, u32)>, Error> {
+        if report.counts.values().all(|count| *count == 0) && report.instances == Some(0) {
+            return Ok(None);
+        }
+        let items: Vec<&LicenseItem> = prepared.items.iter().copied().filter(|item| item.charge_way.is_concurrent()).collect();
+        let instances_of = |item: &LicenseItem| match item.charge_way {
+            ChargeWay::ConcurrentInstance => {
+                let granted = self.claims.items.iter().find(|granted| granted.item_id == item.item_id);
+                granted.map_or(1, |granted| granted.instances).max(report.instances.unwrap_or(1))
+            }
+            _ => 1,
+        };
+        let mut states = Vec::with_capacity(items.len());
+        for item in &items {
+            let (active, of_machine) = slots::in_use(ledger, item.item_id, prepared.slot, self.request.client_uuid)?;
+            let spent = slots::excess(ledger, item.item_id, item.quota)?;
+            states.push(SlotState {
+                quota: item.quota,
+                active,
+                of_machine,
+                tolerance_left: grace::tolerance(item, prepared.slot.start()).saturating_sub(spent),
+            });
+        }
+        let wanted = items.first().map_or(1, |item| u64::from(instances_of(item)));
+        Ok(charging::pick_slot(&states, wanted).map(|index| (items[index], instances_of(items[index]))))
     }
 
     /// A seat is refreshed by every accepted report, and taken by the first use where the

@@ -8,18 +8,19 @@ use aws_lc_rs::constant_time::verify_slices_are_equal;
 use super::Site;
 use super::handshake::open_password;
 use super::site::Certified;
+use super::trial::{self, TrialTerm};
 use crate::documents::{AuthorizedItem, Claims, random_uuid};
-use crate::licensing::decision::{self, ItemState, Offer, Refusal as ItemRefusal};
+use crate::licensing::decision::{self, Attempt, GrantedItem, ItemState, Offer, Refusal as ItemRefusal};
 use crate::licensing::id::shorten;
 use crate::licensing::validation::{Characteristics, origin_host};
-use crate::licensing::{ChargeWay, DeploymentType, HandshakeCode, ItemId, Span};
+use crate::licensing::{DeploymentType, HandshakeCode, ItemId, LicenseItem, Span};
 use crate::protocol::ErrorCode;
 use crate::protocol::authorize::AuthorizeRequest;
 use crate::store::catalog::Catalog;
 use crate::store::devices;
-use crate::store::facts::{AuthorizationGranted, AuthorizationRefused, Body, ItemSeat};
+use crate::store::facts::{AuthorizationGranted, AuthorizationRefused, Body, ItemSeat, TriedItem};
 use crate::store::handshakes::Handshake;
-use crate::store::{Command, Error, Ledger, seats, usage};
+use crate::store::{Command, Error, Ledger, seats, slots, usage};
 
 /// How far the clock may stand behind the latest fact before nobody is authorized.
 const CLOCK_LAG_MAX_SECONDS: i64 = 300;
@@ -32,7 +33,12 @@ pub struct Authorize {
     pub request: AuthorizeRequest,
     /// The `Origin` header, which browsers set and scripts cannot.
     pub origin_header: Option<String>,
+    /// The network address that it came from: a public trial begins once for each.
+    pub address: String,
 }
+
+/// Most items whose attempts are kept with a refusal.
+const TRIED_MAX: usize = 20;
 
 /// A refusal.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,22 +85,17 @@ impl Command for Authorize {
         if let Err(refused) = self.check_service(ledger, &catalog) {
             return Ok(Err(refused));
         }
-        let code = match self.find_code(&catalog) {
-            Ok(code) => code,
-            Err(refused) => return Ok(Err(refused)),
+        let (code, outcome) = match self.find_code(ledger, &catalog)? {
+            Err(counted) => (None, Err(counted)),
+            Ok((code, Err(counted))) => (Some(code), Err(counted)),
+            Ok((code, Ok(term))) => (Some(code), self.decide(ledger, &catalog, code, term)?),
         };
-        match self.decide(ledger, &catalog, code)? {
+        match outcome {
             Ok(granted) => Ok(Ok(Box::new(granted))),
             Err(refusal) => {
-                let detail = refusal.detail();
-                ledger.record(&Body::AuthorizationRefused(AuthorizationRefused {
-                    client: self.request.client_uuid,
-                    code: code.code_id,
-                    reason: refusal.code.number(),
-                    item: refusal.item_id,
-                    detail: if refusal.inside.is_empty() { detail.clone() } else { format!("{detail}; {}", refusal.inside) },
-                }))?;
-                Ok(Err(Refused { code: refusal.code, detail }))
+                let refused = Refused { code: refusal.code, detail: refusal.detail() };
+                ledger.record(&Body::AuthorizationRefused(self.refusal_fact(code, refusal)))?;
+                Ok(Err(refused))
             }
         }
     }
@@ -113,18 +114,19 @@ pub(super) fn check_clock(ledger: &Ledger<'_>) -> Result<(), Refused> {
     Err(Refused { code: ErrorCode::ServerNotValid, detail })
 }
 
-/// A refusal under a known code: it is counted there.
-struct Counted {
+/// A refusal that is kept, and counted under its code where there is one.
+pub(super) struct Counted {
     code: ErrorCode,
     item_id: Option<ItemId>,
     what: String,
     /// For the journal only: what the caller should not be told.
     inside: String,
+    tried: Vec<Attempt>,
 }
 
 impl Counted {
-    fn new(code: ErrorCode, what: impl Into<String>) -> Self {
-        Self { code, item_id: None, what: what.into(), inside: String::new() }
+    pub(super) fn new(code: ErrorCode, what: impl Into<String>) -> Self {
+        Self { code, item_id: None, what: what.into(), inside: String::new(), tried: Vec::new() }
     }
 
     fn detail(&self) -> String {
@@ -139,7 +141,7 @@ impl From<ItemRefusal> for Counted {
     fn from(refusal: ItemRefusal) -> Self {
         let code = ErrorCode::from(refusal.reason);
         let what = format!("{}: permitted is {}, asked for or found was {}", code.title(), shorten(&refusal.expected), shorten(&refusal.given));
-        Self { code, item_id: refusal.item_id, what, inside: String::new() }
+        Self { code, item_id: refusal.item_id, what, inside: String::new(), tried: refusal.tried }
     }
 }
 
@@ -158,9 +160,11 @@ impl Authorize {
         Ok(())
     }
 
-    /// The four cases of domain §3.
-    fn find_code<'c>(&self, catalog: &'c Catalog) -> Result<&'c Handshake, Refused> {
-        let refuse = |code, detail: String| Err(Refused { code, detail });
+    /// The four cases of domain §3. `Err`: there is no such code. The inner value is the
+    /// term of a public trial, where nothing was named, or why there is none.
+    #[expect(clippy::type_complexity, reason = "two refusals that differ in whether there is a code to count them under")]
+    fn find_code<'c>(&self, ledger: &Ledger<'_>, catalog: &'c Catalog) -> Result<Result<(&'c Handshake, Result<Option<TrialTerm>, Counted>), Counted>, Error> {
+        let refuse = |code, detail: String| Ok(Err(Counted::new(code, detail)));
         match (self.request.organization_id.as_deref(), self.request.handshake_code.as_deref()) {
             (organization, Some(name)) => match catalog.find_code_by_name(name) {
                 None => refuse(
@@ -171,18 +175,42 @@ impl Authorize {
                     ErrorCode::ForeignHandshakeCode,
                     format!("handshake code '{name}' belongs to organization {}, not to '{}'", code.organization_id, organization.unwrap_or_default()),
                 ),
-                Some(code) => Ok(code),
+                Some(code) => Ok(Ok((code, Ok(None)))),
             },
             (Some(organization), None) => match catalog.find_default_code(organization) {
-                Some(code) => Ok(code),
+                Some(code) => Ok(Ok((code, Ok(None)))),
                 None => refuse(ErrorCode::UnknownOrganization, format!("organization '{organization}' is unknown here, or has no handshake code")),
             },
-            (None, None) => refuse(ErrorCode::NothingNamed, "give a handshake code or an organization ID; this server has no trial for this device".into()),
+            (None, None) => match trial::find_code(catalog, &self.request.product) {
+                Some(code) => Ok(Ok((code, trial::find_term(ledger, self.request.client_uuid, &self.address)?.map(Some)))),
+                None => refuse(ErrorCode::NothingNamed, "give a handshake code or an organization ID; no public trial is installed on this server".into()),
+            },
         }
     }
 
-    fn decide(&self, ledger: &mut Ledger<'_>, catalog: &Catalog, code: &Handshake) -> Result<Result<Granted, Counted>, Error> {
-        if let Some(password) = open_password(&self.site, code)? {
+    fn refusal_fact(&self, code: Option<&Handshake>, refusal: Counted) -> AuthorizationRefused {
+        let detail = refusal.detail();
+        let asked = self.request.handshake_code.as_deref().or(self.request.organization_id.as_deref()).unwrap_or_default();
+        let tried = refusal.tried.into_iter().take(TRIED_MAX).map(|attempt| TriedItem {
+            item: attempt.item_id,
+            reason: ErrorCode::from(attempt.reason).number(),
+            expected: shorten(&attempt.expected),
+            given: shorten(&attempt.given),
+        });
+        AuthorizationRefused {
+            client: self.request.client_uuid,
+            code: code.map(|code| code.code_id),
+            asked: shorten(asked),
+            reason: refusal.code.number(),
+            item: refusal.item_id,
+            detail: if refusal.inside.is_empty() { detail } else { format!("{detail}; {}", refusal.inside) },
+            tried: Some(tried.collect()),
+        }
+    }
+
+    fn decide(&self, ledger: &mut Ledger<'_>, catalog: &Catalog, code: &Handshake, term: Option<TrialTerm>) -> Result<Result<Granted, Counted>, Error> {
+        // A public trial is for whoever has nothing to name, a password included.
+        if let (None, Some(password)) = (&term, open_password(&self.site, code)?) {
             let given = self.request.session_password.as_deref().unwrap_or_default();
             if verify_slices_are_equal(password.as_bytes(), given.as_bytes()).is_err() {
                 let what = if given.is_empty() {
@@ -203,6 +231,7 @@ impl Authorize {
 
         let now = ledger.now();
         let modules = self.request.modules.as_deref().unwrap_or_default();
+        let host = self.host();
         let request = decision::Request {
             product: &self.request.product,
             version: self.request.product_version.as_deref(),
@@ -210,27 +239,28 @@ impl Authorize {
             deployment_type: self.request.deployment_type,
             modules,
             charge_way: self.request.charge_way,
+            instances: self.request.instances.unwrap_or(1),
+            host: host.as_deref(),
+            trial: term.is_some(),
             at_most: self.request.max_buffer_days.map(|days| Span::days(i64::from(days))),
         };
-        let offers: Vec<Offer<'_>> = catalog.items_in_order(code).into_iter().map(|item| Offer { item, revoked: false }).collect();
+        let offers: Vec<Offer<'_>> = catalog.items_in_order(code).into_iter().map(|item| Offer { item, revoked: catalog.is_revoked(item.item_id) }).collect();
         let fitting = match decision::shortlist(&request, &offers, now) {
             Ok(fitting) => fitting,
             Err(refusal) => return Ok(Err(refusal.into())),
         };
-        let mut candidates = Vec::with_capacity(fitting.len());
-        for item in fitting {
-            let takes_seats = item.charge_way.takes_seats();
-            let state = ItemState {
-                used: if item.charge_way.quota_unit().is_some() { usage::used(ledger, item.item_id)? } else { 0 },
-                seats: if takes_seats { seats::count_active(ledger, item.item_id, now)? } else { 0 },
-                holds_seat: takes_seats && seats::holds(ledger, self.request.client_uuid, item.item_id, now)?,
-            };
-            candidates.push((item, state));
+        let mut candidates = Vec::with_capacity(fitting.items.len());
+        for item in fitting.items {
+            candidates.push((item, self.state_of(ledger, item, now)?));
         }
-        let grant = match decision::decide(&request, &candidates, now) {
+        let mut grant = match decision::decide(&request, &candidates, now) {
             Ok(grant) => grant,
-            Err(refusal) => return Ok(Err(refusal.into())),
+            Err(mut refusal) => {
+                refusal.tried.extend(fitting.tried);
+                return Ok(Err(refusal.into()));
+            }
         };
+        let begins = term.as_ref().and_then(|term| term.shorten(&mut grant, now));
 
         let vendor = grant.items.first().and_then(|granted| catalog.find_item(granted.item.item_id)).and_then(|entry| catalog.find_license(entry.license_id));
         let certified = vendor.and_then(|license| self.site.find_certificate(&code.organization_id, &license.vendor_kid));
@@ -250,10 +280,11 @@ impl Authorize {
         ledger.record(&Body::AuthorizationGranted(AuthorizationGranted {
             client: self.request.client_uuid,
             code: code.code_id,
-            items: grant.items.iter().map(|granted| ItemSeat { id: granted.item.item_id, until: granted.seat_until }).collect(),
+            items: grant.items.iter().map(seat_of).collect(),
             ticket: ticket.clone(),
             nonce: self.request.nonce.clone(),
             exp: grant.expires_at,
+            trial: begins,
         }))?;
         let claims = Claims {
             iss: ledger.origin(),
@@ -266,9 +297,26 @@ impl Authorize {
             org: code.organization_id.clone(),
             hs: self.name_of(code)?,
             hid: code.code_id,
-            items: grant.items.iter().map(|granted| self.claim(granted.item)).collect(),
+            items: grant.items.iter().map(claim).collect(),
         };
         Ok(Ok(Granted { claims, certified, ticket, expires_at: grant.expires_at, now, sequence: ledger.sequence() }))
+    }
+
+    /// How much of an item is taken; only what its charge way asks for is read.
+    fn state_of(&self, ledger: &mut Ledger<'_>, item: &LicenseItem, now: i64) -> Result<ItemState, Error> {
+        let (id, way) = (item.item_id, item.charge_way);
+        let mut state = ItemState::default();
+        if way.quota_unit().is_some() {
+            state.used = usage::used(ledger, id)?;
+        }
+        if way.takes_seats() || way.is_concurrent() {
+            state.seats = seats::count_active(ledger, id, now)?;
+            state.held = seats::held(ledger, self.request.client_uuid, id, now)?;
+        }
+        if way.is_concurrent() {
+            state.excess = slots::excess(ledger, id, item.quota)?;
+        }
+        Ok(state)
     }
 
     /// The code as the device knows it.
@@ -277,24 +325,16 @@ impl Authorize {
         name.parse().map_err(|error| Error::Corrupt(format!("a handshake code's name: {error}")))
     }
 
-    fn claim(&self, item: &crate::licensing::LicenseItem) -> AuthorizedItem {
-        let counts_instances = item.charge_way == ChargeWay::ConcurrentInstance;
-        AuthorizedItem {
-            item_id: item.item_id,
-            product: item.product.clone(),
-            editions: item.editions.clone(),
-            modules: item.modules.clone(),
-            charge_way: item.charge_way,
-            instances: if counts_instances { self.request.instances.unwrap_or(1) } else { 1 },
-            valid_to: item.valid_to,
-        }
+    /// The host that a browser says its page came from.
+    fn host(&self) -> Option<String> {
+        self.origin_header.as_deref().and_then(origin_host)
     }
 
     /// Codes 103 and 114. For browsers the `Origin` header decides; a domain that only the
     /// body names could be anybody's.
     fn check_application(&self, code: &Handshake) -> Result<(), Counted> {
         let is_browser = self.request.deployment_type == Some(DeploymentType::Browser) || self.origin_header.is_some();
-        let host = self.origin_header.as_deref().and_then(origin_host);
+        let host = self.host();
         let validation = self.request.validation.as_ref();
         let domain = if is_browser { host.as_deref() } else { validation.and_then(|given| given.domain.as_deref()) };
         let given = Characteristics {
@@ -332,5 +372,23 @@ impl Authorize {
                 "the ticket is not the one given to this device last, so another machine uses the same client UUID: give every device its own, or reset this one if it was restored from a backup",
             )),
         })
+    }
+}
+
+fn seat_of(granted: &GrantedItem<'_>) -> ItemSeat {
+    ItemSeat { id: granted.item.item_id, until: granted.seat_until, instances: granted.machine_instances }
+}
+
+fn claim(granted: &GrantedItem<'_>) -> AuthorizedItem {
+    let item = granted.item;
+    AuthorizedItem {
+        item_id: item.item_id,
+        product: item.product.clone(),
+        editions: item.editions.clone(),
+        modules: item.modules.clone(),
+        charge_way: item.charge_way,
+        instances: granted.instances,
+        domain: item.domain.clone(),
+        valid_to: item.valid_to,
     }
 }

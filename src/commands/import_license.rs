@@ -1,13 +1,14 @@
 //! The admin brings a license file (domain §2.3, §2.4). It must be activated for this
 //! server by a vendor that is trusted here; importing it twice changes nothing.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::handshake::{find, new_code, save};
 use super::site::{HARDWARE_ROW, HardwareBinding};
 use super::{Refusal, Site};
 use crate::documents::{License, LicenseFile, LicenseStatus, ServerCertificate};
-use crate::licensing::{HandshakeCode, ItemId};
+use crate::licensing::{HandshakeCode, ItemId, LicenseItem};
 use crate::store::catalog::Catalog;
 use crate::store::facts::{Body, LicenseImported};
 use crate::store::{Command, Error, Ledger};
@@ -37,6 +38,9 @@ pub struct Imported {
     pub was_installed: bool,
     /// The code that has its items now, when the import put them there.
     pub handshake_code: Option<String>,
+    /// Codes in use that got items which renew one of theirs, or add to it.
+    #[serde(default)]
+    pub renewed: Vec<String>,
 }
 
 impl ImportLicense {
@@ -142,17 +146,19 @@ impl Command for ImportLicense {
             }))?;
             self.bind_hardware(ledger)?;
         }
+        let renewed = if was_installed || self.into.is_some() { Vec::new() } else { self.renew(ledger, &catalog)? };
+        let homeless: Vec<ItemId> = license.items.iter().filter(|item| !renewed.iter().any(|(_, id)| *id == item.item_id)).map(|item| item.item_id).collect();
         let own_name = HandshakeCode::new(&license.organization_id, &license.license_id.to_string()).map_err(|error| Error::Other(error.to_string()))?;
         let code = match target.or_else(|| catalog.find_code_by_name(own_name.as_str()).cloned()) {
             Some(code) => Some(code),
-            None if was_installed => None,
+            None if was_installed || homeless.is_empty() => None,
             None => Some(new_code(&own_name, ledger, true)),
         };
         let handshake_code = match code {
             // A file that was there already must not bring back items that the admin took out.
             Some(code) if was_installed && self.into.is_none() => Some(code.name()),
             Some(mut code) => {
-                let missing: Vec<ItemId> = license.items.iter().map(|item| item.item_id).filter(|id| !code.state.items.contains(id)).collect();
+                let missing: Vec<ItemId> = homeless.into_iter().filter(|id| !code.state.items.contains(id)).collect();
                 if !missing.is_empty() {
                     code.state.items.extend(missing);
                     code = save(ledger, code, &self.by)?;
@@ -168,11 +174,30 @@ impl Command for ImportLicense {
             items: license.items.len(),
             was_installed,
             handshake_code,
+            renewed: renewed.into_iter().map(|(code, _)| code).collect::<BTreeSet<_>>().into_iter().collect(),
         }))
     }
 }
 
 impl ImportLicense {
+    /// Items that renew others join their handshake codes, so that no application changes
+    /// (domain §2.5). Returns each code's name with the item it got.
+    fn renew(&self, ledger: &mut Ledger<'_>, catalog: &Catalog) -> Result<Vec<(String, ItemId)>, Error> {
+        let mut renewed = Vec::new();
+        for code in catalog.codes().into_iter().filter(|code| code.organization_id == self.license.organization_id) {
+            let joins = |item: &&LicenseItem| item.renews.is_some_and(|old| code.state.items.contains(&old)) && !code.state.items.contains(&item.item_id);
+            let joining: Vec<ItemId> = self.license.items.iter().filter(joins).map(|item| item.item_id).collect();
+            if joining.is_empty() {
+                continue;
+            }
+            let mut code = code.clone();
+            code.state.items.extend(&joining);
+            let code = save(ledger, code, &self.by)?;
+            renewed.extend(joining.into_iter().map(|id| (code.name(), id)));
+        }
+        Ok(renewed)
+    }
+
     /// A license that was issued after the hardware changed binds the server to the new one.
     fn bind_hardware(&self, ledger: &mut Ledger<'_>) -> Result<(), Error> {
         match self.site.hardware().changed_since {

@@ -4,6 +4,7 @@
 //! | file | intention |
 //! | --- | --- |
 //! | [`authorize`] | a device wants to work |
+//! | [`trial`] | the public trial of a device that names nothing |
 //! | [`accept_reports`] | a device tells what it did |
 //! | [`release_seat`] | a device or the admin gives a seat back |
 //! | [`reset_device`] | the admin lets a device in again after a clone alarm |
@@ -18,6 +19,7 @@ pub mod import_license;
 pub mod release_seat;
 pub mod reset_device;
 pub mod site;
+mod trial;
 
 pub use site::Site;
 

@@ -59,6 +59,9 @@ pub struct AuthorizedItem {
     pub charge_way: ChargeWay,
     /// Instances granted.
     pub instances: u32,
+    /// For `domain` items: the registered domain inside which the page must lie.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub domain: Option<String>,
     /// Last moment of the item, without its grace.
     pub valid_to: DateTime<Utc>,
 }
@@ -135,6 +138,7 @@ pub(crate) mod tests {
             modules: vec![],
             charge_way: ChargeWay::Scan,
             instances: 1,
+            domain: None,
             valid_to: "2030-01-01T00:00:00Z".parse().expect("time"),
         };
         Claims {

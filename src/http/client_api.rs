@@ -1,11 +1,14 @@
 //! What devices call (protocol §3).
 
+use std::net::{IpAddr, Ipv6Addr};
+
 use actix_web::http::header;
 use actix_web::web::{Data, Payload};
-use actix_web::{HttpRequest, HttpResponse};
+use actix_web::{HttpRequest, HttpResponse, ResponseError as _};
 
 use super::Context;
 use super::body::read_json;
+use super::cors;
 use super::problem::Failure;
 use crate::clock::rfc3339;
 use crate::commands::accept_reports::AcceptReports;
@@ -22,13 +25,13 @@ use crate::protocol::{ErrorCode, FromDevice, Problem, REPORT_INTERVAL_SECONDS};
 
 /// `GET /server`
 #[utoipa::path(get, path = "/api/v1/server", tag = "client", responses((status = 200, description = "Who answers", body = ServerInfo)))]
-pub async fn server(context: Data<Context>) -> HttpResponse {
+pub async fn server(context: Data<Context>, request: HttpRequest) -> HttpResponse {
     let identity = context.site.identity();
     let mut key = serde_json::to_value(identity.key.verifying_key().jwk()).unwrap_or_default();
     if let Some(object) = key.as_object_mut() {
         object.insert("kid".to_owned(), identity.key.kid().into());
     }
-    HttpResponse::Ok().json(ServerInfo {
+    let info = HttpResponse::Ok().json(ServerInfo {
         server_uuid: identity.uuid.to_string(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         role: "primary".to_owned(),
@@ -37,7 +40,8 @@ pub async fn server(context: Data<Context>) -> HttpResponse {
         keys: vec![key],
         ca_pem: context.ca_pem.clone(),
         peers: Vec::new(),
-    })
+    });
+    cors::answer(&context, &request, None, Ok(info))
 }
 
 /// `POST /authorize`
@@ -46,10 +50,28 @@ pub async fn server(context: Data<Context>) -> HttpResponse {
     (status = "4XX", description = "It may not; `code` says why", body = Problem, content_type = "application/problem+json"),
     (status = 503, description = "Not now: try the other server, or again after `Retry-After`", body = Problem, content_type = "application/problem+json"),
 ))]
-pub async fn authorize(context: Data<Context>, request: HttpRequest, payload: Payload) -> Result<HttpResponse, Failure> {
-    let body: AuthorizeRequest = receive(&context, &request, payload).await?;
-    let origin_header = request.headers().get(header::ORIGIN).and_then(|origin| origin.to_str().ok()).map(str::to_owned);
-    let command = Authorize { site: context.site.clone(), request: body, origin_header };
+pub async fn authorize(context: Data<Context>, request: HttpRequest, payload: Payload) -> HttpResponse {
+    let body = match receive::<AuthorizeRequest>(&context, &request, payload).await {
+        Ok(body) => body,
+        Err(failure) => return cors::answer(&context, &request, None, Err(failure)),
+    };
+    let Some(origin) = request.headers().get(header::ORIGIN) else {
+        return grant(&context, &request, body, None).await.unwrap_or_else(|failure| failure.error_response());
+    };
+    let catalog = context.writer().catalog();
+    let named = (body.handshake_code.clone(), body.organization_id.clone());
+    let answer = grant(&context, &request, body, origin.to_str().ok().map(str::to_owned)).await;
+    let code = match named {
+        (Some(name), _) => catalog.find_code_by_name(&name),
+        (None, Some(organization)) => catalog.find_default_code(&organization),
+        (None, None) => None,
+    };
+    cors::answer(&context, &request, code, answer)
+}
+
+async fn grant(context: &Context, request: &HttpRequest, body: AuthorizeRequest, origin_header: Option<String>) -> Result<HttpResponse, Failure> {
+    let address = request.peer_addr().map_or_else(String::new, |address| address_of(address.ip()));
+    let command = Authorize { site: context.site.clone(), request: body, origin_header, address };
     let granted = context.writer().submit(command).await??;
     Ok(no_store().json(AuthorizeAnswer {
         authorization: granted.sign(),
@@ -69,9 +91,18 @@ pub async fn authorize(context: Data<Context>, request: HttpRequest, payload: Pa
     (status = "4XX", description = "None was taken; `code` says why", body = Problem, content_type = "application/problem+json"),
     (status = 503, description = "Not now: keep the reports and send them again", body = Problem, content_type = "application/problem+json"),
 ))]
-pub async fn reports(context: Data<Context>, request: HttpRequest, payload: Payload) -> Result<HttpResponse, Failure> {
-    let body: ReportsRequest = receive(&context, &request, payload).await?;
-    let claims = check_authorization(&context, &body.authorization, body.client_uuid)?;
+pub async fn reports(context: Data<Context>, request: HttpRequest, payload: Payload) -> HttpResponse {
+    match proven::<ReportsRequest>(&context, &request, payload).await {
+        Err(failure) => cors::answer(&context, &request, None, Err(failure)),
+        Ok((body, claims)) => {
+            let code = claims.hid;
+            let answer = take_reports(&context, body, claims).await;
+            cors::answer(&context, &request, context.writer().catalog().find_code(code), answer)
+        }
+    }
+}
+
+async fn take_reports(context: &Context, body: ReportsRequest, claims: Claims) -> Result<HttpResponse, Failure> {
     let command = AcceptReports { site: context.site.clone(), request: body, claims };
     let taken = context.writer().submit(command).await??;
     Ok(no_store().json(ReportsAnswer {
@@ -90,11 +121,56 @@ pub async fn reports(context: Data<Context>, request: HttpRequest, payload: Payl
     (status = 204, description = "The seats are free"),
     (status = "4XX", description = "`code` says why not", body = Problem, content_type = "application/problem+json"),
 ))]
-pub async fn release(context: Data<Context>, request: HttpRequest, payload: Payload) -> Result<HttpResponse, Failure> {
-    let body: ReleaseRequest = receive(&context, &request, payload).await?;
-    let claims = check_authorization(&context, &body.authorization, body.client_uuid)?;
+pub async fn release(context: Data<Context>, request: HttpRequest, payload: Payload) -> HttpResponse {
+    match proven::<ReleaseRequest>(&context, &request, payload).await {
+        Err(failure) => cors::answer(&context, &request, None, Err(failure)),
+        Ok((_, claims)) => {
+            let code = claims.hid;
+            let answer = give_back(&context, claims).await;
+            cors::answer(&context, &request, context.writer().catalog().find_code(code), answer)
+        }
+    }
+}
+
+async fn give_back(context: &Context, claims: Claims) -> Result<HttpResponse, Failure> {
     context.writer().submit(ReleaseByDevice { claims }).await??;
     Ok(HttpResponse::NoContent().finish())
+}
+
+/// Reads a request that carries an authorization, and what that says.
+async fn proven<T: FromDevice + Authorized>(context: &Context, request: &HttpRequest, payload: Payload) -> Result<(T, Claims), Failure> {
+    let body: T = receive(context, request, payload).await?;
+    let claims = check_authorization(context, body.authorization(), body.client_uuid())?;
+    Ok((body, claims))
+}
+
+/// A request that carries an authorization.
+trait Authorized {
+    /// The compact JWS.
+    fn authorization(&self) -> &str;
+}
+
+impl Authorized for ReportsRequest {
+    fn authorization(&self) -> &str {
+        &self.authorization
+    }
+}
+
+impl Authorized for ReleaseRequest {
+    fn authorization(&self) -> &str {
+        &self.authorization
+    }
+}
+
+/// The address that counts as one place: an IPv6 network has 2^64 of them.
+fn address_of(ip: IpAddr) -> String {
+    match ip.to_canonical() {
+        IpAddr::V4(ip) => ip.to_string(),
+        IpAddr::V6(ip) => {
+            let [a, b, c, d, ..] = ip.segments();
+            format!("{}/64", Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
+        }
+    }
 }
 
 /// Reads a request of a device: within the limits, and with values that make sense.

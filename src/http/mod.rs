@@ -7,6 +7,7 @@
 //! | [`body`] | reading a request's JSON within its limits |
 //! | [`rate_limit`] | too many requests (130) |
 //! | [`client_api`] | what devices call |
+//! | [`cors`] | which pages may read what devices call |
 //! | [`admin_api`] | what the commands (and later the pages) call, over the admin socket |
 //! | [`ops`] | health, the API's reference, the front page |
 //! | [`openapi`] | the API's description |
@@ -17,6 +18,7 @@
 pub mod admin_api;
 pub mod body;
 pub mod client_api;
+pub mod cors;
 pub mod idle;
 pub mod openapi;
 pub mod ops;

@@ -2,12 +2,12 @@
 
 use actix_web::dev::Extensions;
 use actix_web::guard::GuardContext;
-use actix_web::http::StatusCode;
+use actix_web::http::{Method, StatusCode};
 use actix_web::web::{self, ServiceConfig};
 use actix_web::{HttpMessage as _, HttpRequest, HttpResponse, Route};
 
 use super::problem::Failure;
-use super::{admin_api, client_api, openapi, ops};
+use super::{admin_api, client_api, cors, openapi, ops};
 
 /// Marks connections that came in through the admin socket.
 #[derive(Debug, Clone, Copy)]
@@ -16,18 +16,22 @@ pub struct AdminSocket;
 /// Puts the table into an application.
 pub fn configure(config: &mut ServiceConfig) {
     config.app_data(web::QueryConfig::default().error_handler(|error, _| Failure::malformed("query", error.to_string()).into()));
+    // Devices. Those that are browsers ask first (`OPTIONS`).
+    let mut device_route = |path: &str, method: &'static str, route: Route| {
+        let wrong_method = web::route().to(move |request| wrong_method(request, method));
+        let preflight = web::method(Method::OPTIONS).to(cors::preflight);
+        config.service(web::resource(path).route(route).route(preflight).default_service(wrong_method));
+    };
+    device_route("/api/v1/server", "GET", web::get().to(client_api::server));
+    device_route("/api/v1/authorize", "POST", web::post().to(client_api::authorize));
+    device_route("/api/v1/reports", "POST", web::post().to(client_api::reports));
+    device_route("/api/v1/release", "POST", web::post().to(client_api::release));
+
+    // Operations and reference.
     let mut route = |path: &str, method: &'static str, route: Route| {
         let wrong_method = web::route().to(move |request| wrong_method(request, method));
         config.service(web::resource(path).route(route).default_service(wrong_method));
     };
-
-    // Devices.
-    route("/api/v1/server", "GET", web::get().to(client_api::server));
-    route("/api/v1/authorize", "POST", web::post().to(client_api::authorize));
-    route("/api/v1/reports", "POST", web::post().to(client_api::reports));
-    route("/api/v1/release", "POST", web::post().to(client_api::release));
-
-    // Operations and reference.
     for base in ["", "/api/v1"] {
         route(&format!("{base}/health"), "GET", web::get().to(ops::health));
         route(&format!("{base}/openapi.json"), "GET", web::get().to(ops::openapi_json));
@@ -50,6 +54,8 @@ pub fn configure(config: &mut ServiceConfig) {
         .route("/handshakes/{code}/order", web::put().to(admin_api::handshakes::order))
         .route("/handshakes/{code}/default", web::put().to(admin_api::handshakes::choose_default))
         .route("/devices", web::get().to(admin_api::devices::list))
+        .route("/devices/{uuid}/refusals", web::get().to(admin_api::devices::refusals))
+        .route("/refusals", web::get().to(admin_api::devices::latest_refusals))
         .route("/devices/{uuid}/seats/{item}", web::delete().to(admin_api::devices::release))
         .route("/devices/{uuid}/reset", web::post().to(admin_api::devices::reset))
         .route("/statistics", web::get().to(admin_api::statistics::show))

@@ -94,6 +94,11 @@ impl ChargeWay {
         matches!(self, Self::Device | Self::Server)
     }
 
+    /// Whether a quota limits it; inside a domain use is unlimited.
+    pub const fn has_quota(self) -> bool {
+        !matches!(self, Self::Domain)
+    }
+
     /// The unit of a report that uses up the item's quota, if reports do.
     pub const fn quota_unit(self) -> Option<Unit> {
         match self {
@@ -103,14 +108,10 @@ impl ChargeWay {
         }
     }
 
-    /// Whether use at the same time is counted, slot by slot.
+    /// Whether use at the same time is counted, slot by slot. Authorizations of these are
+    /// counted as well: their sum is limited once the tolerance is spent.
     pub const fn is_concurrent(self) -> bool {
         matches!(self, Self::ConcurrentDevice | Self::ConcurrentInstance)
-    }
-
-    /// Whether this release can authorize items charged this way.
-    pub const fn is_supported(self) -> bool {
-        matches!(self, Self::Scan | Self::Page | Self::Device)
     }
 }
 

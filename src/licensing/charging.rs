@@ -26,6 +26,12 @@ pub struct Charge {
     /// How many of them lie beyond quota and grace.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub overuse: u64,
+    /// The module that the units belong to, for pages.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub module: Option<String>,
+    /// Devices or instances that it counts in its slot, for `concurrent_*` items.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slot_use: Option<u32>,
 }
 
 fn is_zero(number: &u64) -> bool {
@@ -111,10 +117,36 @@ pub fn charge(counts: &Counts, purses: &mut [Purse]) -> Vec<Charge> {
         // A report without any count still belongs to an item: it shows that the device was at work.
         if !part.is_empty() || (total == 0 && index == 0) {
             purse.pay(&part);
-            charges.push(Charge { item_id: purse.item_id, counts: part, overuse: if index == last { rest } else { 0 } });
+            let overuse = if index == last { rest } else { 0 };
+            charges.push(Charge { item_id: purse.item_id, counts: part, overuse, module: None, slot_use: None });
         }
     }
     charges
+}
+
+/// A `concurrent_*` item that may count a report in its slot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SlotState {
+    /// Its quota.
+    pub quota: u64,
+    /// How much is in use in this slot, by all machines.
+    pub active: u64,
+    /// How much of that by this machine.
+    pub of_machine: u64,
+    /// What is left of its tolerance.
+    pub tolerance_left: u64,
+}
+
+/// Which of several `concurrent_*` items, in usage order, counts a report that has this many
+/// devices or instances: the first whose quota has room in this slot (a machine that is
+/// counted there already needs room only for what is more), else the first whose tolerance
+/// has, else the last. Nothing is dropped.
+pub fn pick_slot(states: &[SlotState], wanted: u64) -> Option<usize> {
+    let beyond = |state: &SlotState| (state.active - state.of_machine + wanted.max(state.of_machine)).saturating_sub(state.quota);
+    let grows = |state: &SlotState| beyond(state).saturating_sub(state.active.saturating_sub(state.quota));
+    let last = states.len().checked_sub(1)?;
+    let with_room = states.iter().position(|state| beyond(state) == 0 || state.of_machine >= wanted);
+    Some(with_room.or_else(|| states.iter().position(|state| grows(state) <= state.tolerance_left)).unwrap_or(last))
 }
 
 #[cfg(test)]
@@ -139,8 +171,8 @@ mod tests {
         assert_eq!(
             charges,
             [
-                Charge { item_id: ItemId(1), counts: counts(&[("A", 8), ("B", 2)]), overuse: 0 },
-                Charge { item_id: ItemId(2), counts: counts(&[("B", 5)]), overuse: 0 },
+                Charge { item_id: ItemId(1), counts: counts(&[("A", 8), ("B", 2)]), overuse: 0, module: None, slot_use: None },
+                Charge { item_id: ItemId(2), counts: counts(&[("B", 5)]), overuse: 0, module: None, slot_use: None },
             ]
         );
         assert_eq!((purses[0].quota_left, purses[0].grace_left, purses[1].quota_left), (Some(0), 1, Some(95)));
@@ -158,8 +190,28 @@ mod tests {
     #[test]
     fn an_item_without_units_takes_all_and_is_never_empty() {
         let mut purses = [Purse { item_id: ItemId(1), quota_left: None, grace_left: 0 }];
-        assert_eq!(charge(&counts(&[("A", 7)]), &mut purses), [Charge { item_id: ItemId(1), counts: counts(&[("A", 7)]), overuse: 0 }]);
+        assert_eq!(
+            charge(&counts(&[("A", 7)]), &mut purses),
+            [Charge { item_id: ItemId(1), counts: counts(&[("A", 7)]), overuse: 0, module: None, slot_use: None }]
+        );
         assert_eq!(charge(&counts(&[]), &mut purses).len(), 1);
+    }
+
+    #[test]
+    fn a_concurrent_report_counts_where_its_slot_has_room() {
+        let state = |active, of_machine, tolerance_left| SlotState { quota: 10, active, of_machine, tolerance_left };
+        for (states, wanted, expected) in [
+            (vec![], 1, None),
+            (vec![state(9, 0, 0), state(0, 0, 0)], 1, Some(0)),
+            (vec![state(10, 0, 0), state(0, 0, 0)], 1, Some(1)),
+            (vec![state(10, 4, 0), state(0, 0, 0)], 4, Some(0)),
+            (vec![state(10, 4, 0), state(0, 0, 0)], 5, Some(1)),
+            (vec![state(10, 0, 5), state(10, 0, 5)], 5, Some(0)),
+            (vec![state(10, 0, 4), state(10, 0, 5)], 5, Some(1)),
+            (vec![state(10, 0, 0), state(10, 0, 0)], 5, Some(1)),
+        ] {
+            assert_eq!(pick_slot(&states, wanted), expected, "{states:?} for {wanted}");
+        }
     }
 
     #[test]

@@ -2,14 +2,14 @@
 //!
 //! In two steps, so that state is loaded only for items that could serve:
 //! [`shortlist`] asks what the license says, [`decide`] what is left of it. When several
-//! items fail for different reasons, the answer is that of the item that got furthest.
+//! items fail for different reasons, the answer is that of the item that got furthest, and
+//! every one that was tried is told beside it.
 
 use super::charge_way::{ChargeWay, DeploymentType};
-use super::grace;
 use super::id::ItemId;
 use super::item::{LicenseItem, SeatStarts, same_word};
-use super::seat;
 use super::span::Span;
+use super::{domain, grace, seat};
 
 /// What a device asks for.
 #[derive(Debug, Clone, Copy)]
@@ -26,6 +26,12 @@ pub struct Request<'a> {
     pub modules: &'a [String],
     /// The charge way it insists on.
     pub charge_way: Option<ChargeWay>,
+    /// How many instances it wants to run.
+    pub instances: u32,
+    /// The host that its page came from, as the browser says it.
+    pub host: Option<&'a str>,
+    /// Whether it asks for the public trial. Trial items serve nothing else.
+    pub trial: bool,
     /// The longest it wants to work offline.
     pub at_most: Option<Span>,
 }
@@ -46,6 +52,8 @@ pub enum Reason {
     Edition,
     /// Module not covered (204).
     Module,
+    /// The page is of another domain than the item (103).
+    Domain,
     /// Charge way asked for is not the item's (115).
     ChargeWay,
     /// Item invalid or revoked (113).
@@ -60,6 +68,19 @@ pub enum Reason {
     LimitReached,
 }
 
+/// How far one item got.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attempt {
+    /// The item.
+    pub item_id: ItemId,
+    /// Where it stopped.
+    pub reason: Reason,
+    /// What the item permits, in words.
+    pub expected: String,
+    /// What the request said or what was found, in words.
+    pub given: String,
+}
+
 /// A refusal: the reason of the item that got furthest, and what stood against what.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
@@ -71,6 +92,19 @@ pub struct Refusal {
     pub expected: String,
     /// What the request said, in words.
     pub given: String,
+    /// Every item that was tried, in order of use.
+    pub tried: Vec<Attempt>,
+}
+
+impl Refusal {
+    /// The reason of the attempt that got furthest, the first one where several got as far.
+    fn furthest(tried: Vec<Attempt>) -> Self {
+        let best = tried.iter().rev().max_by_key(|attempt| attempt.reason).cloned();
+        match best {
+            Some(Attempt { item_id, reason, expected, given }) => Self { reason, item_id: Some(item_id), expected, given, tried },
+            None => Self { reason: Reason::NoItem, item_id: None, expected: "at least one license item".into(), given: "none".into(), tried },
+        }
+    }
 }
 
 /// One item of a code with what the license file cannot say.
@@ -87,10 +121,12 @@ pub struct Offer<'a> {
 pub struct ItemState {
     /// Units charged so far (scan, page).
     pub used: u64,
-    /// Seats held now, by any device.
+    /// Seats held now by all devices; for `concurrent_*` items the instances granted to them.
     pub seats: u64,
-    /// Whether this device holds one of them.
-    pub holds_seat: bool,
+    /// How many of them are this device's.
+    pub held: u64,
+    /// Excess slot-uses so far (`concurrent_*`).
+    pub excess: u64,
 }
 
 /// What a device gets.
@@ -107,100 +143,139 @@ pub struct Grant<'a> {
 pub struct GrantedItem<'a> {
     /// The item.
     pub item: &'a LicenseItem,
-    /// Until when the device now holds a seat of it; `None` for items without seats and
-    /// for those whose seat starts with first use.
+    /// Until when the device now holds a seat of it, or its instances; `None` for items
+    /// without seats and for those whose seat starts with first use.
     pub seat_until: Option<i64>,
+    /// Instances that this authorization allows.
+    pub instances: u32,
+    /// Instances that the machine holds now: its applications share the largest number that
+    /// one of them asked for.
+    pub machine_instances: u32,
 }
 
-/// The items that could serve the request at `now` (seconds), in the order given, which
-/// is the order of use.
-pub fn shortlist<'a>(request: &Request<'_>, offers: &[Offer<'a>], now: i64) -> Result<Vec<&'a LicenseItem>, Refusal> {
+/// The items that could serve a request, and how far the others got.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shortlist<'a> {
+    /// Items that fit, in order of use.
+    pub items: Vec<&'a LicenseItem>,
+    /// Those that do not.
+    pub tried: Vec<Attempt>,
+}
+
+/// The items that could serve the request at `now` (seconds). They come in the order given,
+/// which is the order of use, but those past their end, on their days of grace, come last:
+/// what is left of them does not roll over.
+pub fn shortlist<'a>(request: &Request<'_>, offers: &[Offer<'a>], now: i64) -> Result<Shortlist<'a>, Refusal> {
     let mut fitting = Vec::new();
-    let mut furthest: Option<Refusal> = None;
-    for offer in offers {
+    let mut tried = Vec::new();
+    for offer in offers.iter().filter(|offer| offer.item.trial == request.trial) {
         match fit(request, offer, offers, now) {
             Ok(()) => fitting.push(offer.item),
-            Err(refusal) => keep_furthest(&mut furthest, refusal),
+            Err(attempt) => tried.push(attempt),
         }
     }
+    if fitting.is_empty() {
+        return Err(Refusal::furthest(tried));
+    }
     let uncovered = |module: &&String| !fitting.iter().any(|item| item.permits_module(module));
-    if let (false, Some(module)) = (fitting.is_empty(), request.modules.iter().find(uncovered)) {
+    if let Some(module) = request.modules.iter().find(uncovered) {
         let mut covered: Vec<&str> = fitting.iter().flat_map(|item| item.modules.iter().map(String::as_str)).collect();
         covered.dedup();
-        return Err(Refusal { reason: Reason::Module, item_id: fitting.first().map(|item| item.item_id), expected: covered.join(", "), given: module.clone() });
+        let (expected, given) = (covered.join(", "), module.clone());
+        tried.extend(fitting.iter().map(|item| Attempt {
+            item_id: item.item_id,
+            reason: Reason::Module,
+            expected: item.modules.join(", "),
+            given: module.clone(),
+        }));
+        return Err(Refusal { reason: Reason::Module, item_id: fitting.first().map(|item| item.item_id), expected, given, tried });
     }
-    match furthest {
-        _ if !fitting.is_empty() => Ok(fitting),
-        Some(refusal) => Err(refusal),
-        None => Err(Refusal { reason: Reason::NoItem, item_id: None, expected: "at least one license item".into(), given: "none".into() }),
-    }
+    fitting.sort_by_key(|item| now > item.valid_to.timestamp());
+    Ok(Shortlist { items: fitting, tried })
 }
 
 /// Chooses among short-listed items, each with its state: in order of use the first that
 /// has something left, and further ones until every module asked for is covered.
 pub fn decide<'a>(request: &Request<'_>, candidates: &[(&'a LicenseItem, ItemState)], now: i64) -> Result<Grant<'a>, Refusal> {
     let mut missing: Vec<&String> = request.modules.iter().collect();
-    let mut items = Vec::new();
-    let mut furthest: Option<Refusal> = None;
+    let mut chosen = Vec::new();
+    let mut tried = Vec::new();
     for (item, state) in candidates {
         let helps = missing.iter().any(|module| item.permits_module(module));
-        if !(items.is_empty() && missing.is_empty() || helps) {
+        if !(chosen.is_empty() && missing.is_empty() || helps) {
             continue;
         }
-        if let Err(refusal) = room(item, *state) {
-            keep_furthest(&mut furthest, refusal);
+        if let Err(attempt) = room(item, *state, request.instances, now) {
+            tried.push(attempt);
             continue;
         }
         missing.retain(|module| !item.permits_module(module));
-        let takes_now = item.seat_starts == SeatStarts::Authorization || state.holds_seat;
-        items.push(GrantedItem { item, seat_until: seat::active_until(item, now).filter(|_| takes_now) });
+        chosen.push((*item, *state));
         if missing.is_empty() {
             break;
         }
     }
-    if items.is_empty() || !missing.is_empty() {
-        return Err(furthest.unwrap_or_else(|| Refusal {
-            reason: Reason::NoItem,
-            item_id: None,
-            expected: "an item with something left".into(),
-            given: "none".into(),
-        }));
+    if chosen.is_empty() || !missing.is_empty() {
+        return Err(Refusal::furthest(tried));
     }
-    let expires_at = items
+    let expires_at = chosen
         .iter()
-        .map(|granted| {
-            let ends = (now + granted.item.local_license_validity.seconds()).min(grace::end_at(granted.item));
+        .map(|(item, _)| {
+            let ends = (now + item.local_license_validity.seconds()).min(grace::end_at(item));
             request.at_most.map_or(ends, |span| ends.min(now + span.seconds()))
         })
         .min()
         .unwrap_or(now);
+    let items = chosen.into_iter().map(|(item, state)| granted(item, state, request, now, expires_at)).collect();
     Ok(Grant { items, expires_at })
 }
 
-/// Whether anything is left for this device.
-fn room(item: &LicenseItem, state: ItemState) -> Result<(), Refusal> {
-    let limit = grace::limit(item);
-    let taken = match item.charge_way {
-        ChargeWay::Scan | ChargeWay::Page => state.used,
-        ChargeWay::Device | ChargeWay::Server if state.holds_seat => return Ok(()),
-        ChargeWay::Device | ChargeWay::Server => state.seats,
-        ChargeWay::ConcurrentDevice | ChargeWay::ConcurrentInstance | ChargeWay::Domain => return Ok(()),
-    };
-    if taken < limit {
-        return Ok(());
-    }
-    let what = if item.charge_way.takes_seats() { "seats" } else { "units" };
-    Err(Refusal {
-        reason: Reason::LimitReached,
-        item_id: Some(item.item_id),
-        expected: format!("at most {} {what} ({} and {} of grace)", limit, item.quota, grace::units(item)),
-        given: format!("{taken} {what} taken"),
-    })
+fn granted<'a>(item: &'a LicenseItem, state: ItemState, request: &Request<'_>, now: i64, expires_at: i64) -> GrantedItem<'a> {
+    let instances = wanted_instances(item, request.instances);
+    let takes_now = item.seat_starts == SeatStarts::Authorization || state.held > 0;
+    let seat_until = if item.charge_way.is_concurrent() { Some(expires_at) } else { seat::active_until(item, now).filter(|_| takes_now) };
+    let machine_instances = instances.max(u32::try_from(state.held).unwrap_or(u32::MAX));
+    GrantedItem { item, seat_until, instances, machine_instances: if item.charge_way.is_concurrent() { machine_instances } else { 1 } }
 }
 
-fn fit(request: &Request<'_>, offer: &Offer<'_>, offers: &[Offer<'_>], now: i64) -> Result<(), Refusal> {
+/// Only `concurrent_instance` items count instances.
+fn wanted_instances(item: &LicenseItem, asked: u32) -> u32 {
+    if item.charge_way == ChargeWay::ConcurrentInstance { asked.max(1) } else { 1 }
+}
+
+/// Whether anything is left for this device.
+fn room(item: &LicenseItem, state: ItemState, instances: u32, now: i64) -> Result<(), Attempt> {
+    let full = |expected: String, given: String| Err(Attempt { item_id: item.item_id, reason: Reason::LimitReached, expected, given });
+    let limit = grace::limit(item);
+    let of_grace = |what: &str| format!("at most {limit} {what} ({} and {} of grace)", item.quota, grace::units(item));
+    match item.charge_way {
+        ChargeWay::Domain => Ok(()),
+        ChargeWay::Scan | ChargeWay::Page if state.used < limit => Ok(()),
+        ChargeWay::Scan | ChargeWay::Page => full(of_grace("units"), format!("{} units taken", state.used)),
+        ChargeWay::Device | ChargeWay::Server if state.held > 0 || state.seats < limit => Ok(()),
+        ChargeWay::Device | ChargeWay::Server => full(of_grace("seats"), format!("{} seats taken", state.seats)),
+        ChargeWay::ConcurrentDevice | ChargeWay::ConcurrentInstance => {
+            let what = if item.charge_way == ChargeWay::ConcurrentDevice { "devices" } else { "instances" };
+            let wanted = u64::from(wanted_instances(item, instances));
+            if wanted > item.quota {
+                return full(format!("at most {} {what} at once", item.quota), format!("{wanted} asked for"));
+            }
+            let tolerance = grace::tolerance(item, now);
+            let others = state.seats.saturating_sub(state.held);
+            if state.excess < tolerance || others + wanted.max(state.held) <= item.quota {
+                return Ok(());
+            }
+            full(
+                format!("at most {} {what} at once, because the tolerance of {tolerance} excess uses is spent", item.quota),
+                format!("{others} granted to other devices and {} for this one", wanted.max(state.held)),
+            )
+        }
+    }
+}
+
+fn fit(request: &Request<'_>, offer: &Offer<'_>, offers: &[Offer<'_>], now: i64) -> Result<(), Attempt> {
     let item = offer.item;
-    let fail = |reason, expected: String, given: String| Err(Refusal { reason, item_id: Some(item.item_id), expected, given });
+    let fail = |reason, expected: String, given: String| Err(Attempt { item_id: item.item_id, reason, expected, given });
     let text = |given: Option<&str>| given.unwrap_or("none given").to_owned();
     if !same_word(&item.product, request.product) {
         return fail(Reason::Product, item.product.clone(), request.product.to_owned());
@@ -210,7 +285,8 @@ fn fit(request: &Request<'_>, offer: &Offer<'_>, offers: &[Offer<'_>], now: i64)
     }
     if !item.permits_deployment(request.deployment_type) {
         let permitted: Vec<_> = item.deployment_types.iter().map(|way| way.as_str()).collect();
-        return fail(Reason::DeploymentType, permitted.join(", "), text(request.deployment_type.map(DeploymentType::as_str)));
+        let permitted = if item.charge_way == ChargeWay::Server { "server".to_owned() } else { permitted.join(", ") };
+        return fail(Reason::DeploymentType, permitted, text(request.deployment_type.map(DeploymentType::as_str)));
     }
     if !item.permits_edition(request.edition) {
         return fail(Reason::Edition, item.editions.join(", "), text(request.edition));
@@ -218,18 +294,16 @@ fn fit(request: &Request<'_>, offer: &Offer<'_>, offers: &[Offer<'_>], now: i64)
     if !request.modules.is_empty() && !request.modules.iter().any(|module| item.permits_module(module)) {
         return fail(Reason::Module, item.modules.join(", "), request.modules.join(", "));
     }
+    if let Some(licensed) = &item.domain
+        && !request.host.is_some_and(|host| domain::covers(licensed, host))
+    {
+        return fail(Reason::Domain, format!("a page of {licensed}"), request.host.map_or("a request without the browser's Origin".to_owned(), str::to_owned));
+    }
     if request.charge_way.is_some_and(|way| way != item.charge_way) {
         return fail(Reason::ChargeWay, item.charge_way.to_string(), text(request.charge_way.map(ChargeWay::as_str)));
     }
     if offer.revoked {
         return fail(Reason::Revoked, "an item in force".into(), "revoked by the vendor".into());
-    }
-    if !item.charge_way.is_supported() {
-        return fail(
-            Reason::Revoked,
-            "scan, page or device".into(),
-            format!("charge way {}, which this version of the server does not serve yet", item.charge_way),
-        );
     }
     if now < item.starts_at() {
         return fail(Reason::NotYetEffective, format!("from {}", crate::clock::rfc3339(item.starts_at())), crate::clock::rfc3339(now));
@@ -242,12 +316,6 @@ fn fit(request: &Request<'_>, offer: &Offer<'_>, offers: &[Offer<'_>], now: i64)
             fail(Reason::Dependency, format!("item {needed} in the same handshake code"), "not there".into())
         }
         _ => Ok(()),
-    }
-}
-
-fn keep_furthest(furthest: &mut Option<Refusal>, refusal: Refusal) {
-    if furthest.as_ref().is_none_or(|known| refusal.reason > known.reason) {
-        *furthest = Some(refusal);
     }
 }
 
@@ -268,6 +336,9 @@ mod tests {
             deployment_type: Some(DeploymentType::Mobile),
             modules: &[],
             charge_way: None,
+            instances: 1,
+            host: None,
+            trial: false,
             at_most: None,
         }
     }
@@ -275,7 +346,7 @@ mod tests {
     fn reason(request: &Request<'_>, items: &[&LicenseItem]) -> Result<Vec<u64>, (Reason, Option<u64>)> {
         let offers: Vec<_> = items.iter().map(|item| Offer { item, revoked: false }).collect();
         match shortlist(request, &offers, NOW) {
-            Ok(list) => Ok(list.iter().map(|item| item.item_id.0).collect()),
+            Ok(list) => Ok(list.items.iter().map(|item| item.item_id.0).collect()),
             Err(refusal) => Err((refusal.reason, refusal.item_id.map(|id| id.0))),
         }
     }
@@ -291,7 +362,7 @@ mod tests {
             (Reason::NotYetEffective, |i| i.valid_from = "2025-01-01T00:00:00Z".parse().expect("time")),
             (Reason::Expired, |i| i.valid_to = "2021-01-01T00:00:00Z".parse().expect("time")),
             (Reason::Dependency, |i| i.depends_on = Some(ItemId(77))),
-            (Reason::Revoked, |i| i.charge_way = ChargeWay::Domain),
+            (Reason::DeploymentType, |i| i.charge_way = ChargeWay::Server),
             (Reason::Product, |i| i.product = "DBR2".into()),
         ];
         for (expected, spoil) in cases {
@@ -359,7 +430,9 @@ mod tests {
         device.period = Some(Period::Quarter);
         device.quota = 10;
         let seats = |seats, holds_seat| {
-            decide(&ask(), &[(&device, ItemState { seats, holds_seat, used: 0 })], NOW).map_err(|r| r.reason).map(|grant| grant.items[0].seat_until)
+            decide(&ask(), &[(&device, ItemState { seats, held: u64::from(holds_seat), ..Default::default() })], NOW)
+                .map_err(|r| r.reason)
+                .map(|grant| grant.items[0].seat_until)
         };
         assert_eq!(seats(10, false), Ok(Some(NOW + 90 * 86_400)));
         assert_eq!(seats(11, false), Err(Reason::LimitReached));

@@ -4,3 +4,9 @@
 pub fn check(_domain: &str) -> Result<(), String> {
     Ok(())
 }
+
+/// Whether a host lies inside the domain.
+pub fn covers(domain: &str, host: &str) -> bool {
+    let host = host.trim_end_matches('.').to_ascii_lowercase();
+    host == domain || host.strip_suffix(domain).is_some_and(|front| front.ends_with('.'))
+}

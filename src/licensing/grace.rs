@@ -31,6 +31,23 @@ pub fn end_at(item: &LicenseItem) -> i64 {
     item.valid_to.timestamp() + i64::from(item.grace.days.unwrap_or(DAYS)) * 86_400
 }
 
+/// Excess slot-uses allowed for each unit of the quota of a `concurrent_*` item.
+pub const TOLERANCE: u32 = 1_000;
+/// How much that grows each day, for each unit of the quota.
+pub const TOLERANCE_GROWTH: u32 = 10;
+
+/// Excess slot-uses that a `concurrent_*` item has allowed by `now` (seconds): 1000 × quota,
+/// and quota × 10 more for every whole day since it began, unless its terms say otherwise.
+/// Other items have none.
+pub fn tolerance(item: &LicenseItem, now: i64) -> u64 {
+    if !item.charge_way.is_concurrent() {
+        return 0;
+    }
+    let days = (now.min(end_at(item)) - item.starts_at()).max(0).unsigned_abs() / 86_400;
+    let growth = u64::from(item.grace.growth_per_day.unwrap_or(TOLERANCE_GROWTH)).saturating_mul(days);
+    item.quota.saturating_mul(u64::from(item.grace.tolerance.unwrap_or(TOLERANCE)).saturating_add(growth))
+}
+
 /// What is left of the grace when this much is used.
 pub fn left(item: &LicenseItem, used: u64) -> u64 {
     limit(item).saturating_sub(used.max(item.quota))
@@ -64,6 +81,24 @@ mod tests {
         item.grace.percent = Some(0);
         item.grace.days = Some(0);
         assert_eq!((limit(&item), end_at(&item)), (100, item.valid_to.timestamp()));
+    }
+
+    #[test]
+    fn the_tolerance_of_concurrent_items_is_a_thousand_for_each_unit_and_grows_by_ten_a_day() {
+        let mut item = scan_item(1);
+        let begin = item.starts_at();
+        assert_eq!(tolerance(&item, begin), 0, "scans have none");
+        for way in [ChargeWay::ConcurrentDevice, ChargeWay::ConcurrentInstance] {
+            item.charge_way = way;
+            item.quota = 10;
+            for (seconds, expected) in [(-5, 10_000), (0, 10_000), (86_399, 10_000), (86_400, 10_100), (365 * 86_400, 46_500)] {
+                assert_eq!(tolerance(&item, begin + seconds), expected, "{seconds} s after the beginning");
+            }
+            assert_eq!(tolerance(&item, i64::MAX), tolerance(&item, end_at(&item)), "no growth after the end");
+        }
+        item.grace.tolerance = Some(3);
+        item.grace.growth_per_day = Some(0);
+        assert_eq!(tolerance(&item, begin + 30 * 86_400), 30);
     }
 
     #[test]

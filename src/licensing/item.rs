@@ -219,8 +219,12 @@ impl LicenseItem {
         permits(&self.modules, Some(module))
     }
 
-    /// Whether the item covers this kind of machine.
+    /// Whether the item covers this kind of machine. A `server` item covers servers only
+    /// (domain §4), whatever its list says.
     pub fn permits_deployment(&self, deployment: Option<DeploymentType>) -> bool {
+        if self.charge_way == ChargeWay::Server && deployment != Some(DeploymentType::Server) {
+            return false;
+        }
         self.deployment_types.is_empty() || deployment.is_some_and(|given| self.deployment_types.contains(&given))
     }
 }

@@ -24,13 +24,10 @@ fn default_order(a: &LicenseItem, b: &LicenseItem) -> Ordering {
         .then_with(|| a.item_id.cmp(&b.item_id))
 }
 
-/// How much a permit covers: modules, editions, deployment types and versions allowed; an
-/// empty list, which allows any, counts as the broadest.
+/// How much a permit covers: modules, editions and deployment types allowed (a product is
+/// always one); an empty list, which allows any, counts as the broadest.
 fn breadth(item: &LicenseItem) -> usize {
-    [item.modules.len(), item.editions.len(), item.deployment_types.len(), item.versions.len()]
-        .into_iter()
-        .map(|count| if count == 0 { 1_000 } else { count })
-        .sum()
+    [item.modules.len(), item.editions.len(), item.deployment_types.len()].into_iter().map(|count| if count == 0 { 1_000 } else { count }).sum()
 }
 
 /// From the least restrictive to the most: no limit at all, then limits on machines, on

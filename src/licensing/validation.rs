@@ -47,6 +47,12 @@ impl ValidationFields {
         self.domains.is_empty() && self.application_ids.is_empty() && self.process_names.is_empty()
     }
 
+    /// Whether a page of this host may read the answers: the domains decide, and where there
+    /// are none, any page may.
+    pub fn allows_page(&self, host: &str) -> bool {
+        self.domains.is_empty() || self.domains.iter().any(|pattern| domain_matches(pattern, host))
+    }
+
     /// Whether the request matches one of the fields.
     pub fn check(&self, given: Characteristics<'_>) -> Result<(), Mismatch> {
         let domain = || given.domain.is_some_and(|domain| self.domains.iter().any(|pattern| domain_matches(pattern, domain)));

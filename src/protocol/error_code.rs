@@ -123,6 +123,7 @@ impl From<Reason> for ErrorCode {
             Reason::DeploymentType => Self::DeploymentNotCovered,
             Reason::Edition => Self::EditionNotCovered,
             Reason::Module => Self::ModuleNotCovered,
+            Reason::Domain => Self::DomainMismatch,
             Reason::ChargeWay => Self::ChargeWayMismatch,
             Reason::Revoked => Self::Revoked,
             Reason::NotYetEffective => Self::NotYetEffective,

@@ -7,7 +7,7 @@ use rusqlite::Connection;
 
 use super::Error;
 use super::handshakes::{self, Handshake};
-use super::licenses::{self, License};
+use super::licenses::{self, License, Revoked};
 use crate::licensing::{CodeId, ItemId, LicenseId, LicenseItem, OrganizationId, order};
 
 /// An item and the license it came in.
@@ -19,6 +19,8 @@ pub struct CatalogItem {
     pub license_id: LicenseId,
     /// The organization of its license.
     pub organization_id: OrganizationId,
+    /// Since when and why it is revoked, if it is.
+    pub revoked: Option<Revoked>,
 }
 
 /// Everything an admin set up, as it stands.
@@ -35,9 +37,11 @@ impl Catalog {
     /// Reads it from the tables.
     pub fn load(connection: &Connection) -> Result<Self, Error> {
         let mut catalog = Self::default();
+        let revoked = licenses::list_revoked(connection)?;
         for (license, items) in licenses::list(connection)? {
             for item in items {
-                let entry = CatalogItem { item, license_id: license.license_id, organization_id: license.organization_id.clone() };
+                let revoked = revoked.iter().find(|(id, _)| *id == item.item_id).map(|(_, revoked)| revoked.clone());
+                let entry = CatalogItem { item, license_id: license.license_id, organization_id: license.organization_id.clone(), revoked };
                 // Licenses come by number: the lower one keeps an item that two of them name.
                 catalog.items.entry(entry.item.item_id).or_insert(entry);
             }
@@ -78,6 +82,16 @@ impl Catalog {
     /// An item by its number.
     pub fn find_item(&self, id: ItemId) -> Option<&CatalogItem> {
         self.items.get(&id)
+    }
+
+    /// All items, by number.
+    pub fn items(&self) -> impl Iterator<Item = &CatalogItem> {
+        self.items.values()
+    }
+
+    /// Whether the vendor revoked an item.
+    pub fn is_revoked(&self, id: ItemId) -> bool {
+        self.items.get(&id).is_some_and(|entry| entry.revoked.is_some())
     }
 
     /// The items of a license, in the order of the file.

@@ -1,10 +1,13 @@
 //! Devices under handshake codes, and the tickets that tell a device from its copy.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::Error;
 use super::facts::{AuthorizationGranted, DeviceReset};
 use super::ledger::Ledger;
+use super::refusals::{self, Refusal};
 use crate::clock::Micros;
 use crate::licensing::{ClientUuid, CodeId, ItemId};
 
@@ -28,13 +31,18 @@ pub struct Tickets {
 pub struct Device {
     /// Its UUID.
     pub client: ClientUuid,
-    /// When it was first authorized, seconds since 1970.
+    /// When it was first authorized or refused, seconds since 1970.
     pub first_seen_at: i64,
-    /// When it was last authorized or reported, seconds since 1970.
+    /// When it was last authorized or refused, or reported, seconds since 1970.
     pub last_seen_at: i64,
     /// Its active seats: item and end.
     pub seats: Vec<(ItemId, i64)>,
+    /// Its latest refusals, newest first.
+    pub refusals: Vec<Refusal>,
 }
+
+/// Most refusals of one device in a listing.
+const REFUSALS_LISTED: usize = 5;
 
 const UPSERT: &str = "INSERT INTO devices (client_uuid, code_id, first_seen_at, last_seen_at, ticket, ticket_stamp, nonce, previous_ticket, previous_stamp)
     VALUES (?1, ?2, ?3, ?3, ?4, ?5, ?6, '', 0)
@@ -55,9 +63,11 @@ const REPORTED: &str = "INSERT INTO device_reports (client_uuid, last_reported_a
     ON CONFLICT (client_uuid) DO UPDATE SET last_reported_at = MAX(last_reported_at, ?2)";
 const LIST: &str = "SELECT client_uuid, first_seen_at, MAX(last_seen_at, COALESCE((SELECT last_reported_at FROM device_reports AS r WHERE r.client_uuid = d.client_uuid), 0))
     FROM (SELECT client_uuid, MIN(first_seen_at) AS first_seen_at, MAX(last_seen_at) AS last_seen_at FROM devices WHERE client_uuid > ?1 GROUP BY client_uuid ORDER BY client_uuid LIMIT ?2) AS d";
+const LIST_REFUSED: &str = "SELECT client_uuid, MIN(stamp) / 1000000, MAX(stamp) / 1000000 FROM refusals
+    WHERE client_uuid > ?1 AND stamp >= ?3 GROUP BY client_uuid ORDER BY client_uuid LIMIT ?2";
 const LIST_SEATS: &str = "SELECT item_id, active_until FROM seats WHERE client_uuid = ?1 AND active_until > ?2 ORDER BY item_id";
 
-pub(super) const STATEMENTS: &[&str] = &[UPSERT, RESET, TICKETS, EXISTS, REPORTED, LIST, LIST_SEATS];
+pub(super) const STATEMENTS: &[&str] = &[UPSERT, RESET, TICKETS, EXISTS, REPORTED, LIST, LIST_REFUSED, LIST_SEATS];
 
 /// Keeps the two latest tickets, whatever order they come in. Two servers may give them at
 /// the same microsecond: then the text decides. A repeated request gets the same ticket
@@ -105,15 +115,30 @@ pub fn is_known(ledger: &Ledger<'_>, client: ClientUuid) -> Result<bool, Error> 
 }
 
 /// At most `limit` devices after a UUID, in order of their UUIDs, with the seats that are
-/// active at `now` (seconds).
+/// active at `now` (seconds) and the refusals of the last 30 days; devices that were only
+/// refused are among them.
 pub fn list(connection: &Connection, after: Option<ClientUuid>, limit: usize, now: i64) -> Result<Vec<Device>, Error> {
     let after = after.map_or(vec![], |client| client.bytes().to_vec());
+    let since = now - refusals::KEPT / 1_000_000;
+    let mut seen: BTreeMap<ClientUuid, (i64, i64)> = BTreeMap::new();
     let mut statement = connection.prepare_cached(LIST)?;
     let mut rows = statement.query(params![after, limit as i64])?;
-    let mut devices = Vec::new();
     while let Some(row) = rows.next()? {
-        let client = ClientUuid::from_bytes(row.get(0)?);
-        devices.push(Device { client, first_seen_at: row.get(1)?, last_seen_at: row.get(2)?, seats: list_seats(connection, client, now)? });
+        seen.insert(ClientUuid::from_bytes(row.get(0)?), (row.get(1)?, row.get(2)?));
+    }
+    let mut refused = BTreeSet::new();
+    let mut statement = connection.prepare_cached(LIST_REFUSED)?;
+    let mut rows = statement.query(params![after, limit as i64, since * 1_000_000])?;
+    while let Some(row) = rows.next()? {
+        let (client, first, last): (_, i64, i64) = (ClientUuid::from_bytes(row.get(0)?), row.get(1)?, row.get(2)?);
+        refused.insert(client);
+        let times = seen.entry(client).or_insert((first, last));
+        *times = (times.0.min(first), times.1.max(last));
+    }
+    let mut devices = Vec::new();
+    for (client, (first_seen_at, last_seen_at)) in seen.into_iter().take(limit) {
+        let refusals = if refused.contains(&client) { refusals::list(connection, client, since, REFUSALS_LISTED)? } else { Vec::new() };
+        devices.push(Device { client, first_seen_at, last_seen_at, seats: list_seats(connection, client, now)?, refusals });
     }
     Ok(devices)
 }

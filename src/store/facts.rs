@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::ledger::Ledger;
-use super::{Error, devices, handshakes, licenses, reports, seats, usage};
+use super::{Error, devices, handshakes, licenses, refusals, reports, seats, statements, trials, usage};
 use crate::clock::Micros;
 use crate::licensing::charging::Charge;
 use crate::licensing::{ClientUuid, CodeId, ItemId, LicenseId, OrganizationId, ServerUuid, Slot, Unit};
@@ -23,6 +23,8 @@ use crate::licensing::{ClientUuid, CodeId, ItemId, LicenseId, OrganizationId, Se
 pub enum Body {
     /// A license file was imported.
     LicenseImported(LicenseImported),
+    /// A revocation was imported.
+    LicenseRevoked(LicenseRevoked),
     /// A handshake code was made, edited or deleted.
     HandshakeChanged(HandshakeChanged),
     /// The admin starred a code as its organization's default.
@@ -37,6 +39,8 @@ pub enum Body {
     SeatReleased(SeatReleased),
     /// The admin reset a device after a clone alarm.
     DeviceReset(DeviceReset),
+    /// A usage statement was made.
+    StatementIssued(StatementIssued),
 }
 
 /// See [`Body::LicenseImported`].
@@ -57,6 +61,44 @@ pub struct LicenseImported {
     /// Its items, as in the file.
     pub items: Vec<crate::licensing::LicenseItem>,
     /// Who imported it.
+    pub by: String,
+}
+
+/// See [`Body::LicenseRevoked`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LicenseRevoked {
+    /// The license.
+    pub license_id: LicenseId,
+    /// Its items that are revoked.
+    pub items: Vec<ItemId>,
+    /// When the vendor made the revocation, seconds since 1970.
+    pub issued_at: i64,
+    /// The vendor's key.
+    pub vendor_kid: String,
+    /// Why, in the vendor's words.
+    pub reason: String,
+    /// The signed file, compact JWS.
+    pub document: String,
+    /// Who imported it.
+    pub by: String,
+}
+
+/// See [`Body::StatementIssued`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StatementIssued {
+    /// Its id.
+    pub statement_id: Uuid,
+    /// The organization it is about.
+    pub organization_id: OrganizationId,
+    /// Its first day.
+    pub from: chrono::NaiveDate,
+    /// Its last day.
+    pub to: chrono::NaiveDate,
+    /// The last fact of this server that it counts.
+    pub head_sequence: u64,
+    /// The hash of that fact.
+    pub head_hash: Hash,
+    /// Who made it.
     pub by: String,
 }
 
@@ -113,6 +155,20 @@ pub struct AuthorizationGranted {
     pub nonce: String,
     /// When the authorization ends, seconds since 1970.
     pub exp: i64,
+    /// The public trial that began with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trial: Option<TrialStart>,
+}
+
+/// A public trial that begins.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TrialStart {
+    /// The trial item.
+    pub item: ItemId,
+    /// When it ends, seconds since 1970.
+    pub ends_at: i64,
+    /// The network address that it was asked from.
+    pub address: String,
 }
 
 /// An item, and the end of the seat that the device now holds of it.
@@ -123,6 +179,9 @@ pub struct ItemSeat {
     /// End of the seat, seconds since 1970; absent for items without seats.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<i64>,
+    /// Instances that the seat holds, for `concurrent_instance` items.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub instances: u32,
 }
 
 /// See [`Body::AuthorizationRefused`].
@@ -130,8 +189,12 @@ pub struct ItemSeat {
 pub struct AuthorizationRefused {
     /// The device.
     pub client: ClientUuid,
-    /// The code it used.
-    pub code: CodeId,
+    /// The code it used; absent when there is no such code.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<CodeId>,
+    /// The code or organization that the request named.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub asked: String,
     /// The error code of domain §9.
     pub reason: u16,
     /// The item that got furthest.
@@ -139,6 +202,22 @@ pub struct AuthorizationRefused {
     pub item: Option<ItemId>,
     /// What was permitted against what was asked.
     pub detail: String,
+    /// How far each item got. Facts of before version 2 of the database have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tried: Option<Vec<TriedItem>>,
+}
+
+/// How far an item got before a request was refused.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TriedItem {
+    /// The item.
+    pub item: ItemId,
+    /// The error code of domain §9 at which it stopped.
+    pub reason: u16,
+    /// What it permits.
+    pub expected: String,
+    /// What was asked for or found.
+    pub given: String,
 }
 
 /// See [`Body::ReportsAccepted`]: the new reports of one request.
@@ -209,6 +288,7 @@ impl Body {
     pub const fn kind(&self) -> &'static str {
         match self {
             Self::LicenseImported(_) => "license_imported",
+            Self::LicenseRevoked(_) => "license_revoked",
             Self::HandshakeChanged(_) => "handshake_changed",
             Self::DefaultChosen(_) => "default_chosen",
             Self::AuthorizationGranted(_) => "authorization_granted",
@@ -216,12 +296,14 @@ impl Body {
             Self::ReportsAccepted(_) => "reports_accepted",
             Self::SeatReleased(_) => "seat_released",
             Self::DeviceReset(_) => "device_reset",
+            Self::StatementIssued(_) => "statement_issued",
         }
     }
 
     fn to_json(&self) -> Result<Vec<u8>, Error> {
         match self {
             Self::LicenseImported(body) => serde_json::to_vec(body),
+            Self::LicenseRevoked(body) => serde_json::to_vec(body),
             Self::HandshakeChanged(body) => serde_json::to_vec(body),
             Self::DefaultChosen(body) => serde_json::to_vec(body),
             Self::AuthorizationGranted(body) => serde_json::to_vec(body),
@@ -229,6 +311,7 @@ impl Body {
             Self::ReportsAccepted(body) => serde_json::to_vec(body),
             Self::SeatReleased(body) => serde_json::to_vec(body),
             Self::DeviceReset(body) => serde_json::to_vec(body),
+            Self::StatementIssued(body) => serde_json::to_vec(body),
         }
         .map_err(|error| Error::Other(format!("a fact cannot be written as JSON: {error}")))
     }
@@ -237,6 +320,7 @@ impl Body {
         let broken = |error: serde_json::Error| Error::Corrupt(format!("a fact of kind {kind} cannot be read: {error}"));
         Ok(match kind {
             "license_imported" => Self::LicenseImported(serde_json::from_slice(json).map_err(broken)?),
+            "license_revoked" => Self::LicenseRevoked(serde_json::from_slice(json).map_err(broken)?),
             "handshake_changed" => Self::HandshakeChanged(serde_json::from_slice(json).map_err(broken)?),
             "default_chosen" => Self::DefaultChosen(serde_json::from_slice(json).map_err(broken)?),
             "authorization_granted" => Self::AuthorizationGranted(serde_json::from_slice(json).map_err(broken)?),
@@ -244,6 +328,7 @@ impl Body {
             "reports_accepted" => Self::ReportsAccepted(serde_json::from_slice(json).map_err(broken)?),
             "seat_released" => Self::SeatReleased(serde_json::from_slice(json).map_err(broken)?),
             "device_reset" => Self::DeviceReset(serde_json::from_slice(json).map_err(broken)?),
+            "statement_issued" => Self::StatementIssued(serde_json::from_slice(json).map_err(broken)?),
             other => return Err(Error::Corrupt(format!("facts of kind {other} are unknown to this version"))),
         })
     }
@@ -345,31 +430,27 @@ fn check_link(head: &Head, fact: &Fact) -> Result<(), Error> {
 fn apply(ledger: &mut Ledger<'_>, origin: ServerUuid, sequence: u64, stamp: Micros, body: &Body) -> Result<(), Error> {
     match body {
         Body::LicenseImported(body) => licenses::apply_imported(ledger, stamp, body),
+        Body::LicenseRevoked(body) => licenses::apply_revoked(ledger, body),
+        Body::StatementIssued(body) => statements::apply(ledger, origin, stamp, body),
         Body::HandshakeChanged(body) => handshakes::apply_changed(ledger, origin, body),
         Body::DefaultChosen(body) => handshakes::apply_default(ledger, origin, body),
         Body::AuthorizationGranted(body) => {
             devices::apply_granted(ledger, stamp, body)?;
-            for seat in &body.items {
-                if let Some(until) = seat.until {
-                    seats::apply_refreshed(ledger, body.client, seat.id, until, stamp)?;
-                }
-            }
+            trials::apply(ledger, origin, stamp, body)?;
+            seats::apply_refreshed(ledger, body.client, &body.items, stamp)?;
             usage::count_authorization(ledger, origin, stamp, body.code, 0, body.items.iter().map(|seat| seat.id));
             Ok(())
         }
         Body::AuthorizationRefused(body) => {
-            usage::count_authorization(ledger, origin, stamp, body.code, body.reason, body.item.into_iter());
-            Ok(())
+            if let Some(code) = body.code {
+                usage::count_authorization(ledger, origin, stamp, code, body.reason, body.item.into_iter());
+            }
+            refusals::apply(ledger, origin, stamp, body)
         }
         Body::ReportsAccepted(body) => {
             reports::apply_accepted(ledger, origin, sequence, body)?;
             devices::apply_reported(ledger, stamp, body.client)?;
-            for seat in &body.seats {
-                if let Some(until) = seat.until {
-                    seats::apply_refreshed(ledger, body.client, seat.id, until, stamp)?;
-                }
-            }
-            Ok(())
+            seats::apply_refreshed(ledger, body.client, &body.seats, stamp)
         }
         Body::SeatReleased(body) => seats::apply_released(ledger, origin, stamp, body),
         Body::DeviceReset(body) => devices::apply_reset(ledger, stamp, body),

@@ -12,7 +12,7 @@ use rusqlite::Connection;
 use super::catalog::Catalog;
 use super::facts::{self, Body, Head};
 use super::usage::Deltas;
-use super::{Error, seats, usage};
+use super::{Error, seats, slots, usage};
 use crate::clock::{Clock, Micros};
 use crate::licensing::{ItemId, ServerUuid};
 
@@ -21,8 +21,11 @@ pub(super) struct Memory {
     head: Head,
     latest_stamp: Micros,
     catalog: Option<Arc<Catalog>>,
+    /// Whether what the readers were given last is out of date.
+    pub(super) is_catalog_new: bool,
     pub(super) used: HashMap<ItemId, u64>,
     pub(super) seats: HashMap<ItemId, seats::Count>,
+    pub(super) excess: HashMap<ItemId, slots::Excess>,
     pub(super) deltas: Deltas,
 }
 
@@ -33,8 +36,10 @@ impl Memory {
             head: facts::head(connection, origin)?,
             latest_stamp: facts::latest_stamp(connection)?,
             catalog: None,
+            is_catalog_new: false,
             used: HashMap::new(),
             seats: HashMap::new(),
+            excess: HashMap::new(),
             deltas: Deltas::default(),
         })
     }
@@ -133,5 +138,6 @@ impl<'t> Ledger<'t> {
     /// Licenses or codes changed: read them again when they are needed.
     pub(super) fn forget_catalog(&mut self) {
         self.memory.catalog = None;
+        self.memory.is_catalog_new = true;
     }
 }

@@ -3,10 +3,10 @@
 use rusqlite::{Connection, params};
 
 use super::Error;
-use super::facts::LicenseImported;
+use super::facts::{LicenseImported, LicenseRevoked};
 use super::ledger::Ledger;
 use crate::clock::Micros;
-use crate::licensing::{LicenseId, LicenseItem, OrganizationId};
+use crate::licensing::{ItemId, LicenseId, LicenseItem, OrganizationId};
 
 /// A license as imported.
 #[derive(Debug, Clone)]
@@ -36,8 +36,20 @@ const REMOVE_ITEMS: &str = "DELETE FROM items WHERE license_id = ?1";
 const INSERT_ITEM: &str = "INSERT INTO items (license_id, item_id, position, terms) VALUES (?1, ?2, ?3, ?4)";
 const LIST: &str = "SELECT license_id, organization_id, alias, issued_at, imported_at, vendor_kid, document FROM licenses ORDER BY license_id";
 const LIST_ITEMS: &str = "SELECT terms FROM items WHERE license_id = ?1 ORDER BY position";
+const REVOKE: &str = "INSERT INTO revocations (license_id, item_id, vendor_kid, revoked_at, reason) VALUES (?1, ?2, ?3, ?4, ?5)
+    ON CONFLICT (license_id, item_id, vendor_kid) DO UPDATE SET revoked_at = ?4, reason = ?5 WHERE (excluded.revoked_at, excluded.reason) < (revoked_at, reason)";
+const LIST_REVOCATIONS: &str = "SELECT item_id, revoked_at, reason FROM revocations NATURAL JOIN licenses";
 
-pub(super) const STATEMENTS: &[&str] = &[UPSERT, REMOVE_ITEMS, INSERT_ITEM, LIST, LIST_ITEMS];
+pub(super) const STATEMENTS: &[&str] = &[UPSERT, REMOVE_ITEMS, INSERT_ITEM, LIST, LIST_ITEMS, REVOKE, LIST_REVOCATIONS];
+
+/// An item that the vendor revoked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Revoked {
+    /// When the vendor did, seconds since 1970.
+    pub at: i64,
+    /// Why, in the vendor's words.
+    pub reason: String,
+}
 
 /// The latest issue of a license wins; when both servers imported it, the earlier import is
 /// the one to show.
@@ -62,6 +74,22 @@ pub(super) fn apply_imported(ledger: &mut Ledger<'_>, stamp: Micros, body: &Lice
         ledger.forget_catalog();
     }
     Ok(())
+}
+
+/// Keeps the earliest revocation of each item.
+pub(super) fn apply_revoked(ledger: &mut Ledger<'_>, body: &LicenseRevoked) -> Result<(), Error> {
+    for item in &body.items {
+        ledger.connection().prepare_cached(REVOKE)?.execute(params![body.license_id.0 as i64, item.0 as i64, body.vendor_kid, body.issued_at, body.reason])?;
+    }
+    ledger.forget_catalog();
+    Ok(())
+}
+
+/// The items of installed licenses that their own vendor revoked.
+pub fn list_revoked(connection: &Connection) -> Result<Vec<(ItemId, Revoked)>, Error> {
+    let mut statement = connection.prepare_cached(LIST_REVOCATIONS)?;
+    let rows = statement.query_map([], |row| Ok((ItemId(row.get::<_, i64>(0)? as u64), Revoked { at: row.get(1)?, reason: row.get(2)? })))?;
+    Ok(rows.collect::<Result<_, _>>()?)
 }
 
 /// All licenses with their items.

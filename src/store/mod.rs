@@ -7,6 +7,7 @@
 //! | [`ledger`] | what a command sees inside its transaction |
 //! | [`catalog`] | licenses, items and codes in memory |
 //! | [`licenses`] [`handshakes`] [`devices`] [`seats`] [`reports`] [`usage`] | a noun each: its SQL and how facts change it |
+//! | [`slots`] [`trials`] [`refusals`] [`statements`] | the same for concurrent use, public trials, why requests were refused, usage statements |
 //! | [`local`] | what is this machine's alone |
 //! | [`open`] | pragmas and migrations |
 //! | [`rebuild`] | proof that the tables follow from the journal |
@@ -22,8 +23,12 @@ pub mod licenses;
 pub mod local;
 pub mod open;
 pub mod rebuild;
+pub mod refusals;
 pub mod reports;
 pub mod seats;
+pub mod slots;
+pub mod statements;
+pub mod trials;
 pub mod usage;
 pub mod writer;
 
@@ -54,6 +59,10 @@ pub fn list_statements() -> Vec<(&'static str, &'static str)> {
         ("seats", seats::STATEMENTS),
         ("reports", reports::STATEMENTS),
         ("usage", usage::STATEMENTS),
+        ("slots", slots::STATEMENTS),
+        ("trials", trials::STATEMENTS),
+        ("refusals", refusals::STATEMENTS),
+        ("statements", statements::STATEMENTS),
         ("local", local::STATEMENTS),
     ]
     .into_iter()

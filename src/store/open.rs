@@ -11,7 +11,7 @@ use rusqlite::{Connection, OpenFlags};
 use super::Error;
 
 /// Numbered, forward only. The number is SQLite's `user_version` afterwards.
-pub const MIGRATIONS: &[(i64, &str)] = &[(1, include_str!("migrations/0001_initial.sql"))];
+pub const MIGRATIONS: &[(i64, &str)] = &[(1, include_str!("migrations/0001_initial.sql")), (2, include_str!("migrations/0002_whole_engine.sql"))];
 
 /// The newest version this program knows.
 pub fn newest_version() -> i64 {
@@ -61,8 +61,26 @@ pub fn open(path: &Path) -> Result<Connection, Error> {
     let mut connection =
         Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     prepare(&connection)?;
+    check_size(&connection, path)?;
     migrate(&mut connection, newest_version())?;
     Ok(connection)
+}
+
+/// A file that was cut off opens as long as nobody reads what is missing: better to hear of
+/// it now. While a log file is there, pages may still be in that.
+fn check_size(connection: &Connection, path: &Path) -> Result<(), Error> {
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    if fs::metadata(log).is_ok_and(|log| log.len() > 0) {
+        return Ok(());
+    }
+    let pragma = |name: &str| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
+    let wanted = pragma("page_count")? * pragma("page_size")?;
+    let found = fs::metadata(path).map_err(|error| Error::Io(error.to_string()))?.len();
+    if wanted as u64 > found {
+        return Err(Error::Corrupt(format!("the file has {found} bytes, its contents need {wanted}")));
+    }
+    Ok(())
 }
 
 /// An empty database in memory, at the newest version.

@@ -6,12 +6,13 @@ use uuid::Uuid;
 use super::Error;
 use super::facts::{ChargedReport, ReportsAccepted};
 use super::ledger::Ledger;
+use super::slots;
 use super::usage::{self, Direction};
 use crate::licensing::charging::Charge;
-use crate::licensing::{CodeId, ServerUuid, Slot};
+use crate::licensing::{ClientUuid, CodeId, ServerUuid, Slot};
 
 const EXISTS: &str = "SELECT EXISTS (SELECT 1 FROM reports WHERE report_id = ?1)";
-const FIND: &str = "SELECT origin, slot, code_id, charges FROM reports WHERE report_id = ?1";
+const FIND: &str = "SELECT origin, slot, code_id, charges, client_uuid FROM reports WHERE report_id = ?1";
 const INSERT: &str = "INSERT INTO reports (report_id, origin, sequence, slot, client_uuid, code_id, charges) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
     ON CONFLICT (report_id) DO NOTHING";
 const REPLACE: &str = "UPDATE reports SET origin = ?2, sequence = ?3, slot = ?4, client_uuid = ?5, code_id = ?6, charges = ?7 WHERE report_id = ?1";
@@ -35,9 +36,11 @@ pub(super) fn apply_accepted(ledger: &mut Ledger<'_>, origin: ServerUuid, sequen
                 continue;
             }
             usage::count(ledger, known.origin, known.code, known.slot, &known.charges, Direction::TakeBack);
+            slots::count(ledger, known.client, report.id, known.slot, &known.charges, Direction::TakeBack)?;
             row.write(ledger, REPLACE)?;
         }
         usage::count(ledger, origin, report.code, report.slot, &report.charges, Direction::Charge);
+        slots::count(ledger, body.client, report.id, report.slot, &report.charges, Direction::Charge)?;
     }
     Ok(())
 }
@@ -68,6 +71,7 @@ struct Known {
     origin: ServerUuid,
     slot: Slot,
     code: CodeId,
+    client: ClientUuid,
     charges: Vec<Charge>,
 }
 
@@ -75,13 +79,14 @@ fn find(ledger: &Ledger<'_>, id: Uuid) -> Result<Option<Known>, Error> {
     let row = ledger
         .connection()
         .prepare_cached(FIND)?
-        .query_row(params![id.as_bytes()], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get::<_, String>(3)?)))
+        .query_row(params![id.as_bytes()], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get::<_, String>(3)?, row.get(4)?)))
         .optional()?;
-    row.map(|(origin, slot, code, charges)| {
+    row.map(|(origin, slot, code, charges, client)| {
         Ok(Known {
             origin: ServerUuid::from_bytes(origin),
             slot: Slot::containing(slot),
             code: CodeId::from_bytes(code),
+            client: ClientUuid::from_bytes(client),
             charges: serde_json::from_str(&charges).map_err(|error| Error::Corrupt(format!("report {id}: {error}")))?,
         })
     })

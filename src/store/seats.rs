@@ -1,9 +1,11 @@
 //! Seats: who holds one, until when, and how many are held (domain §4).
 
+use std::cmp::Ordering;
+
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::Error;
-use super::facts::SeatReleased;
+use super::facts::{ItemSeat, SeatReleased};
 use super::ledger::Ledger;
 use crate::clock::Micros;
 use crate::licensing::{ClientUuid, ItemId, ServerUuid};
@@ -16,33 +18,44 @@ pub struct Count {
     as_of: i64,
 }
 
-const FIND: &str = "SELECT held_until, refreshed_stamp, released_stamp, active_until FROM seats WHERE client_uuid = ?1 AND item_id = ?2";
-const WRITE: &str = "INSERT INTO seats (client_uuid, item_id, held_until, refreshed_stamp, released_stamp, active_until) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
-    ON CONFLICT (client_uuid, item_id) DO UPDATE SET held_until = ?3, refreshed_stamp = ?4, released_stamp = ?5, active_until = ?6";
-const COUNT: &str = "SELECT COUNT(*) FROM seats WHERE item_id = ?1 AND active_until > ?2";
-const COUNT_ENDED: &str = "SELECT COUNT(*) FROM seats WHERE item_id = ?1 AND active_until > ?2 AND active_until <= ?3";
+const FIND: &str = "SELECT held_until, refreshed_stamp, released_stamp, active_until, instances FROM seats WHERE client_uuid = ?1 AND item_id = ?2";
+const WRITE: &str =
+    "INSERT INTO seats (client_uuid, item_id, held_until, refreshed_stamp, released_stamp, active_until, instances) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+    ON CONFLICT (client_uuid, item_id) DO UPDATE SET held_until = ?3, refreshed_stamp = ?4, released_stamp = ?5, active_until = ?6, instances = ?7";
+const COUNT: &str = "SELECT COALESCE(SUM(instances), 0) FROM seats WHERE item_id = ?1 AND active_until > ?2";
+const COUNT_ENDED: &str = "SELECT COALESCE(SUM(instances), 0) FROM seats WHERE item_id = ?1 AND active_until > ?2 AND active_until <= ?3";
 const RELEASES: &str = "SELECT COALESCE(SUM(count), 0) FROM seat_releases WHERE item_id = ?1";
 const COUNT_RELEASE: &str =
     "INSERT INTO seat_releases (item_id, origin, count) VALUES (?1, ?2, 1) ON CONFLICT (item_id, origin) DO UPDATE SET count = count + 1";
 
 pub(super) const STATEMENTS: &[&str] = &[FIND, WRITE, COUNT, COUNT_ENDED, RELEASES, COUNT_RELEASE];
 
-/// A seat merges by taking the latest end, the latest refresh and the latest release; it
-/// is active when it was refreshed after it was released.
+/// A seat merges by taking the latest end, the latest refresh with its instances, and the
+/// latest release; it is active when it was refreshed after it was released.
 #[derive(Debug, Clone, Copy, Default)]
 struct Seat {
     held_until: i64,
     refreshed_stamp: Micros,
     released_stamp: Micros,
     active_until: i64,
+    instances: u64,
 }
 
-/// The seat is held until the later of two ends.
-pub(super) fn apply_refreshed(ledger: &mut Ledger<'_>, client: ClientUuid, item: ItemId, until: i64, stamp: Micros) -> Result<(), Error> {
-    change(ledger, client, item, |seat| {
-        seat.held_until = seat.held_until.max(until);
-        seat.refreshed_stamp = seat.refreshed_stamp.max(stamp);
-    })
+/// Each seat is held until the later of two ends.
+pub(super) fn apply_refreshed(ledger: &mut Ledger<'_>, client: ClientUuid, seats: &[ItemSeat], stamp: Micros) -> Result<(), Error> {
+    for ItemSeat { id, until, instances } in seats {
+        let Some(until) = *until else { continue };
+        change(ledger, client, *id, |seat| {
+            seat.held_until = seat.held_until.max(until);
+            seat.instances = match stamp.cmp(&seat.refreshed_stamp) {
+                Ordering::Greater => u64::from(*instances),
+                Ordering::Equal => seat.instances.max(u64::from(*instances)),
+                Ordering::Less => seat.instances,
+            };
+            seat.refreshed_stamp = seat.refreshed_stamp.max(stamp);
+        })?;
+    }
+    Ok(())
 }
 
 /// The seat is free, unless it was refreshed later.
@@ -55,7 +68,7 @@ pub(super) fn apply_released(ledger: &mut Ledger<'_>, origin: ServerUuid, stamp:
 
 fn change(ledger: &mut Ledger<'_>, client: ClientUuid, item: ItemId, mend: impl FnOnce(&mut Seat)) -> Result<(), Error> {
     let mut seat = find(ledger.connection(), client, item)?.unwrap_or_default();
-    let before = seat.active_until;
+    let before = seat;
     mend(&mut seat);
     seat.active_until = if seat.refreshed_stamp > seat.released_stamp { seat.held_until } else { 0 };
     ledger.connection().prepare_cached(WRITE)?.execute(params![
@@ -64,14 +77,12 @@ fn change(ledger: &mut Ledger<'_>, client: ClientUuid, item: ItemId, mend: impl 
         seat.held_until,
         seat.refreshed_stamp,
         seat.released_stamp,
-        seat.active_until
+        seat.active_until,
+        seat.instances as i64
     ])?;
     if let Some(count) = ledger.memory().seats.get_mut(&item) {
-        match (before > count.as_of, seat.active_until > count.as_of) {
-            (false, true) => count.active += 1,
-            (true, false) => count.active -= 1,
-            (true, true) | (false, false) => {}
-        }
+        let held = |seat: Seat| if seat.active_until > count.as_of { seat.instances } else { 0 };
+        count.active = count.active + held(seat) - held(before);
     }
     Ok(())
 }
@@ -80,15 +91,27 @@ fn find(connection: &Connection, client: ClientUuid, item: ItemId) -> Result<Opt
     let row = connection
         .prepare_cached(FIND)?
         .query_row(params![client.bytes(), item.0 as i64], |row| {
-            Ok(Seat { held_until: row.get(0)?, refreshed_stamp: row.get(1)?, released_stamp: row.get(2)?, active_until: row.get(3)? })
+            Ok(Seat {
+                held_until: row.get(0)?,
+                refreshed_stamp: row.get(1)?,
+                released_stamp: row.get(2)?,
+                active_until: row.get(3)?,
+                instances: row.get::<_, i64>(4)? as u64,
+            })
         })
         .optional()?;
     Ok(row)
 }
 
+/// How many seats of the item the device holds at `now` (seconds): one at most, but for the
+/// instances of a `concurrent_instance` item.
+pub fn held(ledger: &Ledger<'_>, client: ClientUuid, item: ItemId, now: i64) -> Result<u64, Error> {
+    Ok(find(ledger.connection(), client, item)?.filter(|seat| seat.active_until > now).map_or(0, |seat| seat.instances))
+}
+
 /// Whether the device holds a seat of the item at `now` (seconds).
 pub fn holds(ledger: &Ledger<'_>, client: ClientUuid, item: ItemId, now: i64) -> Result<bool, Error> {
-    Ok(find(ledger.connection(), client, item)?.is_some_and(|seat| seat.active_until > now))
+    Ok(held(ledger, client, item, now)? > 0)
 }
 
 /// How many seats of the item are held at `now` (seconds).

@@ -18,7 +18,7 @@ use crate::licensing::{ClientUuid, CodeId, ItemId, ServerUuid, Slot};
 #[derive(Debug, Default)]
 pub struct Deltas {
     items: HashMap<(ItemId, ServerUuid), (i64, i64)>,
-    days: HashMap<(CodeId, ItemId, i64, String, ServerUuid), i64>,
+    days: HashMap<(CodeId, ItemId, i64, String, String, ServerUuid), i64>,
     authorizations: HashMap<(CodeId, ItemId, i64, u16, ServerUuid), i64>,
 }
 
@@ -36,24 +36,27 @@ const REQUESTS: ItemId = ItemId(0);
 
 const ADD_ITEM: &str = "INSERT INTO item_usage (item_id, origin, used, overuse) VALUES (?1, ?2, ?3, ?4)
     ON CONFLICT (item_id, origin) DO UPDATE SET used = used + ?3, overuse = overuse + ?4";
-const ADD_DAY: &str = "INSERT INTO usage_days (code_id, item_id, day, type, origin, units) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
-    ON CONFLICT (code_id, item_id, day, type, origin) DO UPDATE SET units = units + ?6";
+const ADD_DAY: &str = "INSERT INTO usage_days (code_id, item_id, day, type, module, origin, units) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+    ON CONFLICT (code_id, item_id, day, type, module, origin) DO UPDATE SET units = units + ?7";
 const ADD_AUTHORIZATIONS: &str = "INSERT INTO authorization_days (code_id, item_id, day, outcome, origin, count) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
     ON CONFLICT (code_id, item_id, day, outcome, origin) DO UPDATE SET count = count + ?6";
 // A counter that was taken back to nothing leaves no row, as if it had never been.
 const DROP_ITEM: &str = "DELETE FROM item_usage WHERE item_id = ?1 AND origin = ?2 AND used = 0 AND overuse = 0";
-const DROP_DAY: &str = "DELETE FROM usage_days WHERE code_id = ?1 AND item_id = ?2 AND day = ?3 AND type = ?4 AND origin = ?5 AND units = 0";
+const DROP_DAY: &str = "DELETE FROM usage_days WHERE code_id = ?1 AND item_id = ?2 AND day = ?3 AND type = ?4 AND module = ?5 AND origin = ?6 AND units = 0";
 const SEE_DEVICE: &str = "INSERT INTO device_days (code_id, item_id, day, client_uuid) VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING";
 const USED: &str = "SELECT COALESCE(SUM(used), 0), COALESCE(SUM(overuse), 0) FROM item_usage WHERE item_id = ?1";
 const BY_TYPE: &str = "SELECT type, SUM(units) FROM usage_days
     WHERE (?1 IS NULL OR code_id = ?1) AND (?2 IS NULL OR item_id = ?2) AND day BETWEEN ?3 AND ?4 GROUP BY type HAVING SUM(units) <> 0";
+const BY_MODULE: &str = "SELECT module, SUM(units) FROM usage_days
+    WHERE (?1 IS NULL OR code_id = ?1) AND (?2 IS NULL OR item_id = ?2) AND day BETWEEN ?3 AND ?4 AND module <> '' GROUP BY module HAVING SUM(units) <> 0";
 const DEVICES: &str = "SELECT COUNT(DISTINCT client_uuid) FROM device_days
     WHERE (?1 IS NULL OR code_id = ?1) AND (?2 IS NULL OR item_id = ?2) AND day BETWEEN ?3 AND ?4";
 const AUTHORIZATIONS: &str =
     "SELECT COALESCE(SUM(count) FILTER (WHERE outcome = 0), 0), COALESCE(SUM(count) FILTER (WHERE outcome <> 0), 0) FROM authorization_days
     WHERE (?1 IS NULL OR code_id = ?1) AND item_id = ?2 AND day BETWEEN ?3 AND ?4";
 
-pub(super) const STATEMENTS: &[&str] = &[ADD_ITEM, ADD_DAY, ADD_AUTHORIZATIONS, DROP_ITEM, DROP_DAY, SEE_DEVICE, USED, BY_TYPE, DEVICES, AUTHORIZATIONS];
+pub(super) const STATEMENTS: &[&str] =
+    &[ADD_ITEM, ADD_DAY, ADD_AUTHORIZATIONS, DROP_ITEM, DROP_DAY, SEE_DEVICE, USED, BY_TYPE, BY_MODULE, DEVICES, AUTHORIZATIONS];
 
 /// Counts what a report was charged to.
 pub(super) fn count(ledger: &mut Ledger<'_>, origin: ServerUuid, code: CodeId, slot: Slot, charges: &[Charge], direction: Direction) {
@@ -68,7 +71,8 @@ pub(super) fn count(ledger: &mut Ledger<'_>, origin: ServerUuid, code: CodeId, s
             *used = used.saturating_add_signed(sign * units as i64);
         }
         for (name, units) in &charge.counts {
-            *memory.deltas.days.entry((code, charge.item_id, slot.day(), name.clone(), origin)).or_default() += sign * *units as i64;
+            *memory.deltas.days.entry((code, charge.item_id, slot.day(), name.clone(), charge.module.clone().unwrap_or_default(), origin)).or_default() +=
+                sign * *units as i64;
         }
     }
 }
@@ -99,10 +103,10 @@ pub(super) fn write(connection: &Connection, deltas: &mut Deltas) -> Result<(), 
             connection.prepare_cached(DROP_ITEM)?.execute(params![item.0 as i64, origin.bytes()])?;
         }
     }
-    for ((code, item, day, name, origin), units) in deltas.days.drain().filter(|(_, units)| *units != 0) {
-        connection.prepare_cached(ADD_DAY)?.execute(params![code.bytes(), item.0 as i64, day, name, origin.bytes(), units])?;
+    for ((code, item, day, name, module, origin), units) in deltas.days.drain().filter(|(_, units)| *units != 0) {
+        connection.prepare_cached(ADD_DAY)?.execute(params![code.bytes(), item.0 as i64, day, name, module, origin.bytes(), units])?;
         if units < 0 {
-            connection.prepare_cached(DROP_DAY)?.execute(params![code.bytes(), item.0 as i64, day, name, origin.bytes()])?;
+            connection.prepare_cached(DROP_DAY)?.execute(params![code.bytes(), item.0 as i64, day, name, module, origin.bytes()])?;
         }
     }
     for ((code, item, day, outcome, origin), count) in deltas.authorizations.drain() {
@@ -147,6 +151,8 @@ pub struct Scope {
 pub struct Usage {
     /// Units by type.
     pub by_type: BTreeMap<String, u64>,
+    /// Pages by module.
+    pub by_module: BTreeMap<String, u64>,
     /// Devices that reported use.
     pub devices: u64,
     /// Authorizations granted.
@@ -159,13 +165,15 @@ pub struct Usage {
 pub fn read(connection: &Connection, scope: Scope) -> Result<Usage, Error> {
     let code = scope.code.map(|code| code.bytes().to_vec());
     let item = scope.item.map(|item| item.0 as i64);
-    let mut statement = connection.prepare_cached(BY_TYPE)?;
-    let rows =
-        statement.query_map(params![code, item, scope.from_day, scope.to_day], |row| Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?.max(0) as u64)))?;
-    let by_type = rows.collect::<Result<_, _>>()?;
+    let sums = |sql: &str| -> Result<BTreeMap<String, u64>, Error> {
+        let mut statement = connection.prepare_cached(sql)?;
+        let rows = statement.query_map(params![code, item, scope.from_day, scope.to_day], |row| Ok((row.get(0)?, row.get::<_, i64>(1)?.max(0) as u64)))?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    };
+    let (by_type, by_module) = (sums(BY_TYPE)?, sums(BY_MODULE)?);
     let devices: i64 = connection.prepare_cached(DEVICES)?.query_row(params![code, item, scope.from_day, scope.to_day], |row| row.get(0))?;
     let counted = item.unwrap_or(REQUESTS.0 as i64);
     let (granted, refused): (i64, i64) =
         connection.prepare_cached(AUTHORIZATIONS)?.query_row(params![code, counted, scope.from_day, scope.to_day], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    Ok(Usage { by_type, devices: devices as u64, granted: granted as u64, refused: refused as u64 })
+    Ok(Usage { by_type, by_module, devices: devices as u64, granted: granted as u64, refused: refused as u64 })
 }

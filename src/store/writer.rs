@@ -6,14 +6,15 @@
 //! that one command never takes its neighbours with it.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::thread::JoinHandle;
 
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
 use super::Error;
+use super::catalog::Catalog;
 use super::ledger::{Ledger, Memory};
 use crate::clock::Clock;
 use crate::licensing::ServerUuid;
@@ -71,18 +72,26 @@ type Queued = Option<Box<dyn Job>>;
 #[derive(Clone)]
 pub struct Writer {
     queue: SyncSender<Queued>,
+    catalog: Arc<RwLock<Arc<Catalog>>>,
 }
 
 impl Writer {
     /// Starts the thread.
     pub(super) fn start(connection: Connection, origin: ServerUuid, clock: Arc<dyn Clock>, queue: usize) -> Result<(Self, JoinHandle<()>), Error> {
         let memory = Memory::load(&connection, origin)?;
+        let catalog = Arc::new(RwLock::new(Arc::new(Catalog::load(&connection)?)));
+        let published = Arc::clone(&catalog);
         let (sender, receiver) = sync_channel(queue);
         let thread = std::thread::Builder::new()
             .name("writer".to_owned())
-            .spawn(move || Desk { connection, memory: Some(memory), origin, clock }.work(&receiver))
+            .spawn(move || Desk { connection, memory: Some(memory), origin, clock, published }.work(&receiver))
             .map_err(|error| Error::Io(error.to_string()))?;
-        Ok((Self { queue: sender }, thread))
+        Ok((Self { queue: sender, catalog }, thread))
+    }
+
+    /// Licenses, items and handshake codes as last committed, without a look at the disk.
+    pub fn catalog(&self) -> Arc<Catalog> {
+        Arc::clone(&self.catalog.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Queues a command; resolves when it is on disk, or has failed and left no trace.
@@ -132,6 +141,7 @@ struct Desk {
     memory: Option<Memory>,
     origin: ServerUuid,
     clock: Arc<dyn Clock>,
+    published: Arc<RwLock<Arc<Catalog>>>,
 }
 
 impl Desk {
@@ -200,7 +210,12 @@ impl Desk {
             }
         }
         ledger.flush()?;
+        let changed = if ledger.memory().is_catalog_new { Some(ledger.catalog()?) } else { None };
         self.connection.prepare_cached("COMMIT")?.execute([])?;
+        if let Some(catalog) = changed {
+            memory.is_catalog_new = false;
+            *self.published.write().unwrap_or_else(PoisonError::into_inner) = catalog;
+        }
         Ok(())
     }
 }

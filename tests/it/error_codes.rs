@@ -7,8 +7,10 @@ use serde_json::{Value, json};
 use tollkeeper::client::transport::{Method, Reply};
 use tollkeeper::clock::rfc3339;
 use tollkeeper::documents::{Authorization, Hardware, PreparedHeader, SigningKey, authorization};
-use tollkeeper::licensing::Slot;
+use tollkeeper::licensing::{ItemId, LicenseId, Slot};
 use tollkeeper::protocol::ErrorCode;
+use tollkeeper::store::facts::{Body, LicenseRevoked};
+use tollkeeper::store::{Command, Error, Ledger};
 
 use crate::clones;
 use crate::malformed;
@@ -345,11 +347,52 @@ fn an_item_is_112_until_its_first_moment() {
     granted(&ask(&device, json!({})));
 }
 
+/// A revocation, as its import records it.
+struct Revoke(LicenseRevoked);
+
+impl Command for Revoke {
+    type Answer = ();
+
+    fn execute(&self, ledger: &mut Ledger<'_>) -> Result<(), Error> {
+        ledger.record(&Body::LicenseRevoked(self.0.clone())).map(drop)
+    }
+}
+
 #[test]
-fn an_item_whose_charge_way_is_not_served_yet_is_113() {
-    let (site, _) = Site::licensed(vec![Vendor::item(json!({"item_id": 1, "product": "dbr", "charge_way": "domain", "quota": 0}))]);
-    let problem = refused(&ask_from("https://scan.example.com", &site.device("216998-100"), json!({"deployment_type": "browser"})), 113);
-    assert!(detail(&problem).contains("charge way domain"), "{problem}");
+fn a_revoked_item_is_113_from_the_next_authorization_on() {
+    let (site, vendor) = Site::licensed(vec![Vendor::scan_item(1)]);
+    let device = site.device("216998-100");
+    granted(&ask(&device, json!({})));
+    let (vendor_kid, reason) = (vendor.key.kid().to_owned(), "returned".to_owned());
+    let revoked = |vendor_kid: String| LicenseRevoked {
+        license_id: LicenseId(100),
+        items: vec![ItemId(1)],
+        issued_at: site.now(),
+        vendor_kid,
+        reason: reason.clone(),
+        document: String::new(),
+        by: "admin".to_owned(),
+    };
+    site.app().context().writer().submit_blocking(Revoke(revoked("another vendor".to_owned()))).expect("recorded");
+    granted(&ask(&device, json!({})));
+    site.app().context().writer().submit_blocking(Revoke(revoked(vendor_kid))).expect("recorded");
+    refused(&ask(&device, json!({})), 113);
+    assert_eq!((&site.item(1)["status"], &site.item(1)["revoked"]), (&json!("revoked"), &json!("returned")));
+}
+
+#[test]
+fn a_domain_item_serves_pages_of_its_domain_and_others_are_103() {
+    let (site, _) = Site::licensed(vec![Vendor::item(json!({"item_id": 1, "product": "dbr", "charge_way": "domain", "domain": "example.com", "quota": 0}))]);
+    let device = site.device("216998-100");
+    let browser = || json!({"deployment_type": "browser"});
+    for origin in ["https://example.com", "https://scan.example.com:8443", "http://a.b.Example.com"] {
+        granted(&ask_from(origin, &device, browser()));
+    }
+    for origin in ["https://example.org", "https://evilexample.com", "null"] {
+        refused(&ask_from(origin, &device, browser()), 103);
+    }
+    refused(&ask(&device, browser()), 103);
+    refused(&ask(&device, json!({"validation": {"domain": "example.com"}})), 103);
 }
 
 #[test]
@@ -556,7 +599,8 @@ const PROVOKERS: &[fn()] = &[
     a_code_whose_items_were_all_taken_out_is_104,
     a_request_outside_of_what_the_item_permits_has_the_code_of_that_check_and_one_inside_is_granted,
     when_several_items_fail_the_answer_is_that_of_the_item_that_got_furthest_and_names_it,
-    an_item_whose_charge_way_is_not_served_yet_is_113,
+    a_revoked_item_is_113_from_the_next_authorization_on,
+    a_domain_item_serves_pages_of_its_domain_and_others_are_103,
     the_first_failing_check_wins_in_the_order_service_names_password_validation_items,
     a_device_item_is_120_for_new_devices_when_all_seats_and_grace_are_taken_and_the_others_go_on,
     the_fourth_request_of_a_device_within_a_minute_is_130_and_others_go_on,

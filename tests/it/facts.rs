@@ -16,7 +16,7 @@ use tollkeeper::licensing::validation::ValidationFields;
 use tollkeeper::licensing::{ClientUuid, CodeId, ItemId, LicenseId, LicenseItem, OrganizationId, ServerUuid, Slot, Unit};
 use tollkeeper::store::facts::{
     self, AuthorizationGranted, AuthorizationRefused, Body, ChargedReport, DefaultChosen, DeviceReset, Fact, HandshakeChanged, ItemSeat, LicenseImported,
-    ReportsAccepted, SeatReleased,
+    LicenseRevoked, ReportsAccepted, SeatReleased, StatementIssued, TrialStart, TriedItem,
 };
 use tollkeeper::store::handshakes::State;
 use tollkeeper::store::{Command, Error, Ledger, Store, open, rebuild, seats, usage};
@@ -166,6 +166,8 @@ fn report(id: u128, charges: &[(u64, u64, u64)]) -> ChargedReport {
         item_id: ItemId(*item),
         counts: Counts::from([("QR Code".to_owned(), *units)]),
         overuse: *overuse,
+        module: None,
+        slot_use: None,
     });
     ChargedReport {
         id: Uuid::from_u128(id),
@@ -184,14 +186,16 @@ fn released(device: u8, item: u64, by_admin: bool) -> Body {
 }
 
 fn any_seats() -> impl Strategy<Value = Vec<ItemSeat>> {
-    prop::collection::vec((1..=ITEMS, prop::option::of(-20i64..60)), 0..3)
-        .prop_map(|seats| seats.into_iter().map(|(item, until)| ItemSeat { id: ItemId(item), until: until.map(|after| NOON + after) }).collect())
+    prop::collection::vec((1..=ITEMS, prop::option::of(-20i64..60), 1u32..5), 0..3).prop_map(|seats| {
+        seats.into_iter().map(|(item, until, instances)| ItemSeat { id: ItemId(item), until: until.map(|after| NOON + after), instances }).collect()
+    })
 }
 
 fn any_charge() -> impl Strategy<Value = Charge> {
-    (1..=ITEMS, prop::collection::btree_map("[AB]", 1u64..5, 0..3), any::<bool>()).prop_map(|(item, counts, over)| {
+    let counts = prop::collection::btree_map("[AB]", 1u64..5, 0..3);
+    (1..=ITEMS, counts, any::<bool>(), prop::option::of("[mn]"), prop::option::of(1u32..20)).prop_map(|(item, counts, over, module, slot_use)| {
         let overuse = if over { counts.values().sum::<u64>() / 2 } else { 0 };
-        Charge { item_id: ItemId(item), counts, overuse }
+        Charge { item_id: ItemId(item), counts, overuse, module, slot_use }
     })
 }
 
@@ -232,12 +236,28 @@ fn any_body() -> impl Strategy<Value = Body> {
         1 => (1u8..4, 0u64..2, 1u64..4).prop_map(|(number, epoch, version)| {
             Body::DefaultChosen(DefaultChosen { organization_id: organization(number), code_id: code(number), epoch, version, by: "admin".into() })
         }),
-        4 => (device.clone(), 1u8..3, any_seats(), "[a-f]").prop_map(|(device, number, items, ticket)| {
+        4 => (device.clone(), 1u8..3, any_seats(), "[a-f]", prop::option::of((1..=ITEMS, 0i64..9))).prop_map(|(device, number, items, ticket, trial)| {
             let nonce = format!("of {ticket}");
-            Body::AuthorizationGranted(AuthorizationGranted { client: client(device), code: code(number), items, ticket, nonce, exp: NOON })
+            let trial = trial.map(|(item, after)| TrialStart { item: ItemId(item), ends_at: NOON + after, address: format!("10.0.0.{after}") });
+            Body::AuthorizationGranted(AuthorizationGranted { client: client(device), code: code(number), items, ticket, nonce, exp: NOON, trial })
         }),
-        1 => (device.clone(), 1u8..3, prop::option::of(1..=ITEMS)).prop_map(|(device, number, item)| {
-            Body::AuthorizationRefused(AuthorizationRefused { client: client(device), code: code(number), reason: 120, item: item.map(ItemId), detail: "full".into() })
+        3 => (device.clone(), prop::option::of(1u8..3), prop::option::of(1..=ITEMS)).prop_map(|(device, number, item)| {
+            let tried = item.map(|item| vec![TriedItem { item: ItemId(item), reason: 120, expected: "10".into(), given: "11".into() }]);
+            Body::AuthorizationRefused(AuthorizationRefused {
+                client: client(device), code: number.map(code), asked: "org1-a".into(), reason: 120, item: item.map(ItemId), detail: "full".into(), tried,
+            })
+        }),
+        1 => (1u64..4, 1..=ITEMS, 0i64..3).prop_map(|(id, item, issued_at)| {
+            let (vendor_kid, reason) = ("kid".into(), format!("at {issued_at}"));
+            Body::LicenseRevoked(LicenseRevoked {
+                license_id: LicenseId(id), items: vec![ItemId(item)], issued_at, vendor_kid, reason, document: "signed".into(), by: "admin".into(),
+            })
+        }),
+        1 => (1u8..4, 1u64..9).prop_map(|(number, head_sequence)| {
+            let day = chrono::NaiveDate::from_ymd_opt(2026, 11, 22).expect("a day");
+            Body::StatementIssued(StatementIssued {
+                statement_id: Uuid::from_bytes([number; 16]), organization_id: organization(1), from: day, to: day, head_sequence, head_hash: [number; 32], by: "admin".into(),
+            })
         }),
         5 => (device.clone(), prop::collection::vec(any_report(), 1..4), any_seats()).prop_map(|(device, reports, seats)| {
             Body::ReportsAccepted(ReportsAccepted { client: client(device), reports, seats })
@@ -263,6 +283,7 @@ fn any_step() -> impl Strategy<Value = Step> {
         8 => (any::<bool>(), prop::collection::vec(any_body(), 1..5)).prop_map(|(first, bodies)| Step::Record(first, bodies)),
         1 => any::<bool>().prop_map(Step::Sync),
         2 => (0i64..15).prop_map(Step::Wait),
+        1 => (1i64..40).prop_map(|days| Step::Wait(days * 86_400)),
     ]
 }
 

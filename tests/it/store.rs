@@ -77,7 +77,7 @@ fn every_file_of_the_store_lists_all_its_statements() {
         let path = entry.expect("entry").path();
         let Ok(text) = fs::read_to_string(&path) else { continue };
         let file = path.file_stem().expect("name").to_string_lossy().into_owned();
-        let list = text.split("STATEMENTS: &[&str] = &[").nth(1).and_then(|rest| rest.split(']').next()).unwrap_or_default();
+        let list = text.split("STATEMENTS: &[&str] =").nth(1).and_then(|rest| rest.split(['[', ']']).nth(1)).unwrap_or_default();
         let listed_here: BTreeSet<&str> = list.split(',').map(str::trim).collect();
         for name in text.lines().filter_map(|line| line.strip_prefix("const ")?.split_once(": &str =")).map(|(name, _)| name) {
             assert!(listed_here.contains(name), "{file}.rs does not list {name} in STATEMENTS");

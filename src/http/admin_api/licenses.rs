@@ -14,8 +14,8 @@ use crate::http::problem::Failure;
 use crate::http::tls;
 use crate::licensing::{LicenseItem, grace};
 use crate::protocol::ErrorCode;
-use crate::store::catalog::Catalog;
-use crate::store::{Error, Reader, seats, usage};
+use crate::store::catalog::{Catalog, CatalogItem};
+use crate::store::{Error, Reader, seats, slots, usage};
 
 /// A license in a listing.
 #[derive(Debug, Serialize, Deserialize)]
@@ -41,18 +41,28 @@ pub struct ItemRow {
     pub charge_way: String,
     /// How much.
     pub quota: u64,
-    /// Units charged, or seats held now.
+    /// Units charged; seats held now; for `concurrent_*` items the most in use in one slot
+    /// of the last hour.
     pub used: u64,
-    /// What is left of the grace beyond the quota.
+    /// What is left of the grace beyond the quota; of the tolerance, for `concurrent_*`.
     pub grace_left: u64,
-    /// Units beyond quota and grace.
+    /// Units, seats or excess slot-uses beyond quota and grace.
     pub overuse: u64,
+    /// Instances granted to devices now, for `concurrent_*` items.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub granted: Option<u64>,
     /// First moment of validity.
     pub valid_from: String,
     /// Last moment of validity, without grace.
     pub valid_to: String,
-    /// `active`, `not_yet_effective`, `grace` (past its end or quota), `expired` or `used_up`.
+    /// Last moment of its days of grace.
+    pub grace_ends: String,
+    /// `active`, `not_yet_effective`, `grace` (past its end or quota), `expired`, `used_up` or
+    /// `revoked`.
     pub status: String,
+    /// Why the vendor revoked it, if that is so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revoked: Option<String>,
 }
 
 /// `GET /licenses`
@@ -66,22 +76,57 @@ fn read_rows(reader: &Reader, now: i64) -> Result<Vec<LicenseRow>, Error> {
     let catalog = Catalog::load(reader)?;
     let mut rows = Vec::new();
     for license in catalog.licenses() {
-        let items = catalog.items_of_license(license.license_id).map(|entry| item_row(reader, &entry.item, now)).collect::<Result<_, _>>()?;
+        let items = catalog.items_of_license(license.license_id).map(|entry| item_row(reader, entry, now)).collect::<Result<_, _>>()?;
         rows.push(LicenseRow { license_id: license.license_id.0, alias: license.alias.clone(), organization_id: license.organization_id.to_string(), items });
     }
     Ok(rows)
 }
 
-fn item_row(reader: &Reader, item: &LicenseItem, now: i64) -> Result<ItemRow, Error> {
-    let (used, overuse) =
-        if item.charge_way.takes_seats() { (seats::read_active(reader, item.item_id, now)?, 0) } else { usage::read_used(reader, item.item_id)? };
-    let status = if now < item.starts_at() {
+/// What an item has spent.
+struct Spent {
+    used: u64,
+    grace_left: u64,
+    overuse: u64,
+    granted: Option<u64>,
+    /// Nobody new is let in.
+    is_used_up: bool,
+}
+
+fn read_spent(reader: &Reader, item: &LicenseItem, now: i64) -> Result<Spent, Error> {
+    let id = item.item_id;
+    if item.charge_way.is_concurrent() {
+        let used = slots::read_peak(reader, id, now - 3_600, now)?;
+        let (excess, tolerance) = (slots::read_excess(reader, id, item.quota)?, grace::tolerance(item, now));
+        return Ok(Spent {
+            used,
+            grace_left: tolerance.saturating_sub(excess),
+            overuse: excess.saturating_sub(tolerance),
+            granted: Some(seats::read_active(reader, id, now)?),
+            is_used_up: excess >= tolerance,
+        });
+    }
+    let limit = grace::limit(item);
+    let (used, overuse) = if item.charge_way.takes_seats() {
+        let seats = seats::read_active(reader, id, now)?;
+        (seats, seats.saturating_sub(limit))
+    } else {
+        usage::read_used(reader, id)?
+    };
+    Ok(Spent { used, grace_left: grace::left(item, used), overuse, granted: None, is_used_up: used >= limit && item.quota > 0 })
+}
+
+fn item_row(reader: &Reader, entry: &CatalogItem, now: i64) -> Result<ItemRow, Error> {
+    let item = &entry.item;
+    let spent = read_spent(reader, item, now)?;
+    let status = if entry.revoked.is_some() {
+        "revoked"
+    } else if now < item.starts_at() {
         "not_yet_effective"
     } else if now > grace::end_at(item) {
         "expired"
-    } else if used >= grace::limit(item) && item.quota > 0 {
+    } else if spent.is_used_up {
         "used_up"
-    } else if now > item.valid_to.timestamp() || (used >= item.quota && item.quota > 0) {
+    } else if now > item.valid_to.timestamp() || (spent.used >= item.quota && item.charge_way.has_quota()) {
         "grace"
     } else {
         "active"
@@ -91,12 +136,15 @@ fn item_row(reader: &Reader, item: &LicenseItem, now: i64) -> Result<ItemRow, Er
         product: item.product.clone(),
         charge_way: item.charge_way.to_string(),
         quota: item.quota,
-        used,
-        grace_left: grace::left(item, used),
-        overuse,
+        used: spent.used,
+        grace_left: spent.grace_left,
+        overuse: spent.overuse,
+        granted: spent.granted,
         valid_from: crate::clock::rfc3339(item.starts_at()),
         valid_to: crate::clock::rfc3339(item.valid_to.timestamp()),
+        grace_ends: crate::clock::rfc3339(grace::end_at(item)),
         status: status.to_owned(),
+        revoked: entry.revoked.as_ref().map(|revoked| revoked.reason.clone()),
     })
 }
 

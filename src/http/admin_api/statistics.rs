@@ -38,6 +38,9 @@ pub struct UsageRow {
     pub total: u64,
     /// Units by type.
     pub by_type: BTreeMap<String, u64>,
+    /// Pages by module, where reports name one.
+    #[serde(default)]
+    pub by_module: BTreeMap<String, u64>,
     /// Devices that reported use.
     pub devices: u64,
     /// How authorizations went.
@@ -80,6 +83,7 @@ pub async fn show(context: Data<Context>, question: Query<Question>) -> Result<H
     Ok(HttpResponse::Ok().json(UsageRow {
         total: usage.by_type.values().sum(),
         by_type: usage.by_type,
+        by_module: usage.by_module,
         devices: usage.devices,
         authorizations: Authorizations { granted: usage.granted, refused: usage.refused },
     }))
