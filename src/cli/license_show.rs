@@ -1,12 +1,11 @@
 //! `tollkeeper license show`: what a license file, a revocation or a usage statement says,
 //! and whether it may be believed.
-#![expect(clippy::print_stdout, reason = "commands talk on standard output")]
 
 use std::path::Path;
 
 use serde::Serialize;
 
-use super::Failure;
+use super::{Failure, output};
 use crate::documents::{Error, LicenseFile, RevocationFile, StatementFile, VerifyingKey, armor, files, license_file, revocation, usage_statement};
 
 /// Largest file taken: that of the largest kind. Each kind has a limit of its own.
@@ -40,7 +39,7 @@ struct Shown {
 pub fn show(path: &Path, trusted: &[VerifyingKey], json: bool) -> Result<(), Failure> {
     let failed = |error: Error| Failure(error.in_file(path).to_string());
     let shown = files::read_text(path, MAX_BYTES).and_then(|text| read(&text, trusted)).map_err(failed)?;
-    println!("{}", if json { as_json(&shown)? } else { as_text(&shown) });
+    output::line(if json { as_json(&shown)? } else { as_text(&shown) });
     match shown.verdict {
         Verdict::Valid | Verdict::UnknownVendor => Ok(()),
         Verdict::Invalid(error) => Err(failed(error)),

@@ -9,14 +9,14 @@
 //! | [`revoke`] | `revoke` |
 //! | [`product_key`] | `product-key` |
 //! | [`verify_usage`] | `verify-usage` |
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "commands talk on standard output and warn on standard error")]
+#![expect(clippy::print_stderr, reason = "warnings go to standard error")]
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
 
-use super::Failure;
+use super::{Failure, output};
 use crate::clock::Clock;
 use crate::documents::license_file;
 use crate::documents::{ActivationRequest, License, LicenseFile, LicenseStatus, RequestServer, SigningKey, files, request, write_new_file};
@@ -167,7 +167,7 @@ pub fn run(command: VendorCommand, clock: &dyn Clock) -> Result<(), Failure> {
         VendorCommand::ProductKey(args) => product_key::product_key(args, now)?,
         VendorCommand::VerifyUsage(args) => return verify_usage::verify_usage(&args),
     };
-    println!("{}", lines.join("\n"));
+    output::line(lines.join("\n"));
     Ok(())
 }
 
