@@ -63,11 +63,13 @@ pub enum LicenseCommand {
     },
     /// Show what a license file contains; needs no server
     ///
+    /// Shows revocations and usage statements as well.
+    ///
     /// Example:
     ///   tollkeeper license show renewal.lic
     #[command(verbatim_doc_comment)]
     Show {
-        /// The license file
+        /// The license file, revocation or usage statement
         file: PathBuf,
         /// Print JSON
         #[arg(long)]

@@ -5,7 +5,7 @@
 //! | --- | --- |
 //! | [`serve`] | `serve` |
 //! | [`demo`] | `demo` |
-//! | [`vendor`] | `vendor keygen`, `issue`, `activate` |
+//! | [`vendor`] | `vendor keygen`, `issue`, `activate`, `renew`, `revoke`, `product-key`, `verify-usage` |
 //! | [`license`] [`license_show`] | `license request`, `import`, `list`, `show` |
 //! | [`handshake`] | `handshake add`, `list`, `edit`, `delete`, `key`, `default`, `order` |
 //! | [`device`] | `device list`, `release`, `reset` |
@@ -55,7 +55,7 @@ enum Group {
     Demo(demo::DemoArgs),
     /// Run the license server
     Serve(serve::ServeArgs),
-    /// For the vendor: make keys, issue and activate licenses (works offline)
+    /// For the vendor: make keys, issue, renew and revoke licenses, verify use (works offline)
     #[command(subcommand)]
     Vendor(vendor::VendorCommand),
     /// Licenses of this site: request activation, import, list

@@ -70,6 +70,11 @@ pub fn dearmor(label: &str, text: &str, max_bytes: usize) -> Result<String, Erro
     }
 }
 
+/// The label of the first armored document in `text`, unverified: what kind it says to be.
+pub fn find_label(text: &str) -> Option<&str> {
+    text.trim_start_matches('\u{feff}').lines().find_map(|line| boundary(line.trim(), "BEGIN "))
+}
+
 fn boundary<'a>(line: &'a str, word: &str) -> Option<&'a str> {
     line.strip_prefix(DASHES)?.strip_prefix(word)?.strip_suffix(DASHES)
 }
@@ -92,6 +97,7 @@ mod tests {
         assert_eq!(&lines[..4], ["License 7", "for - - -BEGIN X- - -", "", "-----BEGIN TOLLKEEPER LICENSE-----"]);
         assert_eq!(lines[4].len(), 64);
         assert!(text.ends_with("-----END TOLLKEEPER LICENSE-----\n"));
+        assert_eq!((find_label(&text), find_label("License 7")), (Some(LABEL), None));
         assert_eq!(dearmor(LABEL, &text, MAX), Ok(body()));
     }
 

@@ -35,9 +35,9 @@ pub(super) fn name_of(typ: &str) -> &'static str {
         super::server_certificate::TYP => "server certificate",
         super::request::TYP => "activation request",
         super::authorization::TYP => "authorization",
-        "tk-revocation+jws" => "revocation",
-        "tk-product-key+jws" => "product key",
-        "tk-usage+jws" => "usage statement",
+        super::revocation::TYP => "revocation",
+        super::product_key::TYP => "product key",
+        super::usage_statement::TYP => "usage statement",
         _ => "document",
     }
 }
@@ -226,6 +226,17 @@ pub(super) fn parse_json<T: DeserializeOwned>(bytes: &[u8], what: &'static str) 
             false => Error::Json { what, detail },
         }
     })
+}
+
+/// [`parse_json`] of a document whose `field` tells its version. Another version than
+/// `known` is told before anything else in it is judged.
+pub(super) fn parse_versioned<T: DeserializeOwned>(bytes: &[u8], what: &'static str, field: &'static str, known: &'static str) -> Result<T, Error> {
+    let value: serde_json::Value = parse_json(bytes, what)?;
+    match value.get(field).and_then(serde_json::Value::as_str) {
+        Some(found) if found != known => Err(Error::UnknownVersion { what, field, found: shorten(found), known }),
+        // A missing one, or one that is no text, is refused with all else that has the wrong type.
+        _ => parse_json(bytes, what),
+    }
 }
 
 // Structs read from JSON lists as well as from objects, so the first byte decides; depth

@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::armor::{armor, dearmor};
+use super::fields::{self, TIME_MAX};
 use super::keys::{SigningKey, VerifyingKey};
 use super::request::{RequestServer, SERVERS_MAX};
 use super::server_certificate::{self, ServerCertificate};
@@ -27,8 +28,6 @@ pub const ITEMS_MAX: usize = 100;
 const WHAT: &str = "license file";
 const ALIAS_MAX: usize = 128;
 const DAY_SECONDS: i64 = 86_400;
-/// The last second that RFC 3339 can write.
-const TIME_MAX: i64 = 253_402_300_799;
 
 /// A license: the payload of the file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -75,15 +74,9 @@ impl License {
     /// Checks every field against its limits; [`LicenseFile::verify`] calls this. The
     /// error names the field.
     pub fn validate(&self) -> Result<(), Error> {
-        if self.license_id.0 == 0 || self.license_id.0 > MAX_ID {
-            return Err(Error::field("license_id", format!("must be from 1 to {MAX_ID}")));
-        }
-        if self.alias.chars().count() > ALIAS_MAX || self.alias.chars().any(char::is_control) {
-            return Err(Error::field("alias", format!("must be at most {ALIAS_MAX} printable characters")));
-        }
-        if !(0..=TIME_MAX).contains(&self.issued_at.timestamp()) {
-            return Err(Error::field("issued_at", "must lie between 1970 and 9999"));
-        }
+        fields::check_id("license_id", self.license_id.0)?;
+        fields::check_text("alias", &self.alias, ALIAS_MAX)?;
+        fields::check_time("issued_at", self.issued_at)?;
         match (self.license_status, self.servers.len()) {
             (LicenseStatus::New, 0) | (LicenseStatus::Activated, 1..=SERVERS_MAX) => {}
             (LicenseStatus::New, _) => return Err(Error::field("servers", "a New license is bound to no server yet")),
@@ -175,9 +168,7 @@ impl License {
         lines.extend(self.servers.iter().map(|server| format!("Server:       {}", server.uuid)));
         lines.push(String::new());
         lines.extend(item_table(&self.items));
-        let mut text: String = lines.join("\n").chars().filter(|c| *c == '\n' || !c.is_control()).collect();
-        text.push('\n');
-        text
+        fields::printable(&lines)
     }
 }
 
@@ -202,9 +193,7 @@ fn item_table(items: &[LicenseItem]) -> Vec<String> {
             item.local_license_validity.to_string(),
         ]
     }));
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
-    let widths: [usize; 9] = std::array::from_fn(width);
-    rows.iter().map(|row| row.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}")).collect::<Vec<_>>().join("  ").trim_end().to_owned()).collect()
+    fields::table(&rows)
 }
 
 /// A license file that was read but is not believed yet.
@@ -262,15 +251,7 @@ impl LicenseFile {
 }
 
 fn read(payload: &[u8]) -> Result<License, Error> {
-    #[derive(Deserialize)]
-    struct Version {
-        license_text_version: String,
-    }
-    let Version { license_text_version: found } = jws::parse_json(payload, WHAT)?;
-    if found != TEXT_VERSION {
-        return Err(Error::UnknownVersion { what: WHAT, field: "license_text_version", found: shorten(&found), known: TEXT_VERSION });
-    }
-    jws::parse_json(payload, WHAT)
+    jws::parse_versioned(payload, WHAT, "license_text_version", TEXT_VERSION)
 }
 
 // A certificate longer than this could be sealed but never verified.

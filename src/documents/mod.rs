@@ -13,9 +13,14 @@
 //! | [`jws`] | the signature around every document: compact JWS, strictly read |
 //! | [`identity`] | who this server is: UUID, key, hardware |
 //! | [`request`] | activation request, from server to vendor |
+//! | [`fields`] | limits and summaries that several documents share |
 //! | [`license_file`] | license file, from vendor to server |
 //! | [`server_certificate`] | the vendor's word for a server's key, inside the license |
+//! | [`revocation`] | the vendor takes items back |
+//! | [`product_key`] | an offline license that needs no server |
 //! | [`authorization`] | the signed local license of a device |
+//! | [`usage_statement`] | what a server counted, for the vendor |
+//! | [`continuity`] | whether a usage statement goes on from the one before |
 //!
 //! Rules that hold in every file: unknown JSON fields are ignored, so that old servers read
 //! newer documents; unknown versions are refused; nothing is believed before its signature is
@@ -23,29 +28,38 @@
 
 pub mod armor;
 pub mod authorization;
+pub mod continuity;
+mod fields;
 pub mod files;
 pub mod identity;
 pub mod jws;
 pub mod keys;
 pub mod license_file;
+pub mod product_key;
 pub mod random;
 pub mod request;
+pub mod revocation;
 pub mod secret;
 pub mod server_certificate;
+pub mod usage_statement;
 pub mod vendor_key;
 
 #[cfg(test)]
 mod robustness;
 
 pub use authorization::{Authorization, AuthorizedItem, Claims};
+pub use continuity::{Finding, compare};
 pub use files::{replace_file, write_new_file};
 pub use identity::{Hardware, HardwareFingerprint, ServerIdentity};
 pub use jws::{Jws, PreparedHeader};
 pub use keys::{Jwk, SigningKey, VerifyingKey};
 pub use license_file::{BoundServer, License, LicenseFile, LicenseStatus};
+pub use product_key::{KeyRefusal, KeyRequest, ProductKey, ProductKeys};
 pub use random::random_uuid;
 pub use request::{ActivationRequest, RequestServer};
+pub use revocation::{Revocation, RevocationFile};
 pub use server_certificate::ServerCertificate;
+pub use usage_statement::{StatementFile, UsageStatement};
 pub use vendor_key::{load_vendor_dir, load_vendor_key};
 
 /// Why a document was refused. The text is one line for an admin: what is wrong and what

@@ -1,5 +1,5 @@
 //! Whatever is fed to them, the parsers of this room answer; and a license in which one
-//! character was changed is refused.
+//! character was changed is refused, as every other document is.
 
 use std::sync::LazyLock;
 
@@ -8,8 +8,11 @@ use proptest::prelude::*;
 use super::armor::dearmor;
 use super::authorization::{prepared_header, tests::claims};
 use super::license_file::tests::new_license;
+use super::product_key::tests::product_key;
 use super::request::tests::identity;
+use super::revocation::tests::revocation;
 use super::server_certificate::tests::certificate;
+use super::usage_statement::tests::statement;
 use super::*;
 use crate::licensing::ServerUuid;
 
@@ -25,7 +28,10 @@ static SAMPLES: LazyLock<Samples> = LazyLock::new(|| {
     let license = new_license().activate(&vendor, &[RequestServer::of(&server, "")], 1_795_305_600).expect("license").seal(&vendor);
     let cert = certificate(server.uuid, &server.key).issue(&vendor);
     let authorization = prepared_header(&server.key, &cert).sign(&claims(ServerUuid(random_uuid())));
-    let texts = vec![license.clone(), request, cert, authorization, vendor.to_pkcs8_pem(), vendor.verifying_key().to_spki_pem()];
+    let usage = statement(server.uuid).seal(&server.key, &cert).expect("statement");
+    let keys = format!("{};\n{}", product_key().seal(&vendor), product_key().seal(&vendor));
+    let (private, public) = (vendor.to_pkcs8_pem(), vendor.verifying_key().to_spki_pem());
+    let texts = vec![license.clone(), request, cert, authorization, private, public, revocation().seal(&vendor), keys, usage];
     Samples { vendor, license, texts }
 });
 
@@ -39,6 +45,11 @@ fn feed(text: &str) -> usize {
         ActivationRequest::parse(text).is_ok(),
         ServerCertificate::verify(text, &trusted).is_ok(),
         Authorization::parse(text).and_then(|read| read.verify_chain(&trusted)).is_ok(),
+        RevocationFile::parse(text).and_then(|file| file.unverified_revocation().and(file.verify(&trusted))).is_ok(),
+        RevocationFile::from_jws(text).and_then(|file| file.unverified_revocation()).is_ok(),
+        ProductKeys::parse(text).and_then(|keys| keys.verify(&trusted)).is_ok(),
+        StatementFile::parse(text).and_then(|file| file.vendor_kid().and(file.unverified_statement()).and(file.verify_chain(&trusted))).is_ok(),
+        StatementFile::from_jws(text).and_then(|file| file.unverified_statement()).is_ok(),
         SigningKey::from_pkcs8_pem(text).is_ok(),
         VerifyingKey::from_spki_pem(text).is_ok(),
     ]
@@ -61,7 +72,10 @@ proptest! {
     #[test]
     fn no_text_makes_a_parser_panic(text in any::<String>()) {
         feed(&text);
-        feed(&armor::armor(license_file::LABEL, &text, &text));
+        for label in [license_file::LABEL, revocation::LABEL, usage_statement::LABEL] {
+            feed(&armor::armor(label, &text, &text));
+        }
+        let _ = armor::find_label(&text);
     }
 
     #[test]
@@ -69,7 +83,7 @@ proptest! {
         feed(&String::from_utf8_lossy(&bytes));
         let _ = SigningKey::from_pkcs8_der(&bytes);
         let _ = VerifyingKey::from_spki_der(&bytes);
-        for typ in [license_file::TYP, request::TYP, server_certificate::TYP, authorization::TYP] {
+        for typ in [license_file::TYP, request::TYP, server_certificate::TYP, authorization::TYP, revocation::TYP, product_key::TYP, usage_statement::TYP] {
             feed(&signed(typ, &bytes));
             feed(&armor::armor(license_file::LABEL, &signed(typ, &bytes), ""));
             feed(&signed(typ, &[b"{", &bytes[..]].concat()));
@@ -77,7 +91,7 @@ proptest! {
     }
 
     #[test]
-    fn no_change_of_a_genuine_document_makes_a_parser_panic(which in 0_usize..6, at in any::<prop::sample::Index>(), bytes in proptest::collection::vec(any::<u8>(), 0..4), cut in 0_usize..8) {
+    fn no_change_of_a_genuine_document_makes_a_parser_panic(which in 0..SAMPLES.texts.len(), at in any::<prop::sample::Index>(), bytes in proptest::collection::vec(any::<u8>(), 0..4), cut in 0_usize..8) {
         let mut text = SAMPLES.texts[which].clone().into_bytes();
         let at = at.index(text.len());
         let end = (at + cut).min(text.len());
@@ -94,6 +108,23 @@ proptest! {
         payload.splice(at..end, [with]);
         if let Ok(file) = LicenseFile::from_jws(&signed(license_file::TYP, &payload)) {
             let _ = file.verify(&[SAMPLES.vendor.verifying_key().clone()]).map(|license| license.summary());
+        }
+    }
+
+    #[test]
+    fn no_change_of_what_a_vendor_or_server_signs_makes_a_summary_panic(at in any::<prop::sample::Index>(), with in any::<u8>(), cut in 0_usize..8) {
+        let spoil = |mut payload: Vec<u8>| {
+            let at = at.index(payload.len());
+            payload.splice(at..(at + cut).min(payload.len()), [with]);
+            payload
+        };
+        let payload = spoil(serde_json::to_vec(&revocation()).expect("json"));
+        if let Ok(file) = RevocationFile::from_jws(&signed(revocation::TYP, &payload)) {
+            let _ = file.unverified_revocation().map(|read| read.summary());
+        }
+        let payload = spoil(serde_json::to_vec(&statement(ServerUuid(random_uuid()))).expect("json"));
+        if let Ok(read) = StatementFile::from_jws(&signed(usage_statement::TYP, &payload)).and_then(|file| file.unverified_statement()) {
+            let _ = (read.summary(), read.validate(), compare(Some(&read), &statement(read.server_uuid)), compare(Some(&statement(read.server_uuid)), &read));
         }
     }
 
@@ -119,6 +150,24 @@ fn every_genuine_document_is_taken_by_its_parser() {
         // The authorization is of another server than its certificate on purpose.
         let authorization = Authorization::parse(text).is_ok();
         assert!(authorization || feed(text) > 0, "{text}");
+    }
+}
+
+#[test]
+fn every_single_character_of_a_revocation_and_of_a_product_key_counts() {
+    let trusted = [SAMPLES.vendor.verifying_key().clone()];
+    let revoked = RevocationFile::parse(&revocation().seal(&SAMPLES.vendor)).expect("sample");
+    let key = product_key().seal(&SAMPLES.vendor);
+    let changed = |text: &str, at: usize| {
+        let mut text = text.as_bytes().to_vec();
+        text[at] = if text[at] == b'A' { b'B' } else { b'A' };
+        String::from_utf8(text).expect("ascii")
+    };
+    for at in 0..revoked.jws().len() {
+        assert!(RevocationFile::from_jws(&changed(revoked.jws(), at)).and_then(|file| file.verify(&trusted)).is_err(), "byte {at}");
+    }
+    for at in 0..key.len() {
+        assert!(ProductKeys::parse(&changed(&key, at)).and_then(|keys| keys.verify(&trusted)).is_err(), "byte {at}");
     }
 }
 

@@ -5,8 +5,23 @@ pub fn check(_domain: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// Whether a host lies inside the domain.
+/// Whether the registered domain covers this host: itself and every subdomain.
 pub fn covers(domain: &str, host: &str) -> bool {
-    let host = host.trim_end_matches('.').to_ascii_lowercase();
-    host == domain || host.strip_suffix(domain).is_some_and(|front| front.ends_with('.'))
+    let front = host.len().checked_sub(domain.len()).filter(|cut| host.is_char_boundary(*cut)).map(|cut| host.split_at(cut));
+    front.is_some_and(|(front, tail)| tail.eq_ignore_ascii_case(domain) && (front.is_empty() || front.ends_with('.') && front.len() > 1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_domain_covers_itself_and_its_subdomains() {
+        for host in ["example.com", "scan.Example.com", "a.b.example.com"] {
+            assert!(covers("example.com", host), "{host}");
+        }
+        for host in ["", "com", ".example.com", "badexample.com", "example.com.evil.org"] {
+            assert!(!covers("example.com", host), "{host}");
+        }
+    }
 }

@@ -235,11 +235,13 @@ pub fn same_word(a: &str, b: &str) -> bool {
     a.eq_ignore_ascii_case(b)
 }
 
-fn permits(list: &[String], given: Option<&str>) -> bool {
+/// Whether an empty list, or a list with this word, permits it.
+pub fn permits(list: &[String], given: Option<&str>) -> bool {
     list.is_empty() || given.is_some_and(|given| list.iter().any(|word| same_word(word, given)))
 }
 
-fn is_word(text: &str) -> bool {
+/// Whether it can be the name of a product, edition or module.
+pub fn is_word(text: &str) -> bool {
     (1..=WORD_MAX).contains(&text.chars().count()) && !text.chars().any(char::is_control) && text.trim() == text
 }
 

@@ -5,8 +5,8 @@
 //!   empty directory with `tollkeeper` on the path.
 //! - What follows is what it prints, standard error included; `[exit 1]` tells a status
 //!   that is not 0. `#` begins a comment.
-//! - `<UUID>`, `<TIME>`, `<KEY>` (a key's thumbprint), `<LICENSE-KEY>` and `<HOST>` stand for what
-//!   is different every time.
+//! - `<UUID>`, `<TIME>`, `<KEY>` (a key's thumbprint), `<LICENSE-KEY>`, `<HOST>` and `<ID>` (nine
+//!   random digits) stand for what is different every time.
 //!
 //! Every script goes twice: with commands opening `data/` themselves, and through a server
 //! that runs there. `TOLLKEEPER_BLESS=1` writes down what is printed now.
@@ -61,6 +61,7 @@ fn take_placeholder(expected: &str, actual: &str) -> Option<(usize, usize)> {
         "UUID" => actual.get(..36).filter(|text| Uuid::try_parse(text).is_ok())?.len(),
         "TIME" => actual.get(..20).filter(|text| text.ends_with('Z') && chrono::DateTime::parse_from_rfc3339(text).is_ok())?.len(),
         "KEY" => Some(43).filter(|length| base64url(actual) == *length)?,
+        "ID" => actual.get(..9).filter(|text| text.bytes().all(|b| b.is_ascii_digit()) && !text.starts_with('0'))?.len(),
         "LICENSE-KEY" => 4 + base64url(actual.strip_prefix("TK1.")?),
         "HOST" => actual.find(char::is_whitespace).unwrap_or(actual.len()),
         _ => return None,
@@ -162,5 +163,6 @@ fn placeholders_take_what_they_stand_for_and_nothing_else() {
     assert!(!is_as_expected("Server <UUID>.", "Server 1."));
     assert!(!is_as_expected("Server <UUID>", &format!("Server {uuid} main")));
     assert!(is_as_expected("<none>", "<none>"));
+    assert!(is_as_expected("Item <ID>: <TIME>", "Item 123456789: 2026-11-22T12:00:00Z") && !is_as_expected("Item <ID>", "Item 12345678"));
     assert_eq!(with_placeholders(&format!("{uuid}: TK1.abc-_, {}", "k".repeat(43))), "<UUID>: <LICENSE-KEY>, <KEY>");
 }
