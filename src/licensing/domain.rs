@@ -61,15 +61,25 @@ pub fn registered(host: &str) -> Option<String> {
     if !is_host_name(&host) || is_address(&host) || is_public_suffix(&host) {
         return None;
     }
-    Some(psl::domain_str(&host).map(str::to_owned).unwrap_or(host))
+    let (suffix, _) = suffix(&host);
+    let own = host.strip_suffix(suffix).and_then(|rest| rest.strip_suffix('.')).and_then(|rest| rest.rsplit('.').next());
+    Some(own.map_or_else(|| host.clone(), |own| format!("{own}.{suffix}")))
 }
 
 /// Whether the list knows this name as one under which anybody may register: `com`,
 /// `co.uk`, `github.io`; also the head of a rule for every name below it, such as `ck`.
 pub fn is_public_suffix(name: &str) -> bool {
     let name = name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase();
-    let is_rule = |name: &str| psl::suffix(name.as_bytes()).is_some_and(|suffix| suffix.is_known() && suffix.as_bytes() == name.as_bytes());
+    let is_rule = |name: &str| suffix(name) == (name, true);
     is_host_name(&name) && (is_rule(&name) || is_rule(&format!("{ANY_LABEL}.{name}")))
+}
+
+/// The suffix of a name in lower case, and whether the list knows it; if it does not, the
+/// last label.
+fn suffix(name: &str) -> (&str, bool) {
+    let found = psl::suffix(name.as_bytes());
+    let length = found.map_or(0, |suffix| suffix.as_bytes().len());
+    (&name[name.len() - length..], found.is_some_and(|suffix| suffix.is_known()))
 }
 
 /// Whether this could be the name of a host, in ASCII and without a final dot.
