@@ -15,6 +15,7 @@
 //! | [`domain`] | what one registered domain covers (domain §4, charge way `domain`) |
 //! | [`decision`] | may this device work, and until when (domain §3) |
 //! | [`charging`] | which item pays for a report (domain §4) |
+//! | [`thresholds`] | what is worth an alert, and what it says (domain §7) |
 
 pub mod charge_way;
 pub mod charging;
@@ -27,6 +28,7 @@ pub mod order;
 pub mod seat;
 pub mod slot;
 pub mod span;
+pub mod thresholds;
 pub mod validation;
 
 pub use charge_way::{ChargeWay, DeploymentType, Period, Unit};

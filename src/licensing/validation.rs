@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::domain;
+
 /// The validation fields of a handshake code. A request must match one of them, if there
 /// are any.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -84,20 +86,27 @@ fn domain_matches(pattern: &str, domain: &str) -> bool {
 }
 
 /// Brings a domain that an admin typed into the form that is compared, or says what is
-/// wrong with it. A scheme, port or path is refused rather than guessed away.
+/// wrong with it. A port is dropped, because none is compared; a scheme or path is refused
+/// rather than guessed away, and so is `*.` over a public suffix such as `github.io`.
 pub fn clean_domain(text: &str) -> Result<String, String> {
     let lower = text.trim().to_ascii_lowercase();
-    let host = lower.strip_prefix("*.").unwrap_or(&lower);
-    let label = |part: &str| {
-        (1..=63).contains(&part.len())
-            && part.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
-            && !part.starts_with('-')
-            && !part.ends_with('-')
-    };
-    if lower.len() <= 253 && host.split('.').all(label) {
-        Ok(lower)
+    let shown = super::id::shorten(text);
+    if let Some(host) = origin_host(&lower) {
+        return Err(format!("'{shown}' has a scheme: write {}, the domain alone", super::id::shorten(&host)));
+    }
+    if !lower.is_ascii() {
+        return Err(format!("'{shown}' has letters beyond ASCII: write the domain's punycode form, such as xn--bcher-kva.example"));
+    }
+    let is_port = |text: &str| text.bytes().all(|b| b.is_ascii_digit()) && text.parse::<u16>().is_ok();
+    let name = lower.rsplit_once(':').filter(|(_, port)| is_port(port)).map_or(lower.as_str(), |(name, _)| name);
+    let base = name.strip_prefix("*.");
+    if let Some(base) = base.filter(|base| domain::is_public_suffix(base)) {
+        return Err(format!("'{shown}' would let in other people's sites, because anybody may have one under {base}: write the domain that is yours"));
+    }
+    if domain::is_host_name(base.unwrap_or(name)) && !base.is_some_and(domain::is_address) {
+        Ok(name.to_owned())
     } else {
-        Err(format!("'{}' is not a domain: write scan.example.com or *.example.com, without https:// and port", super::id::shorten(text)))
+        Err(format!("'{shown}' is not a domain: write scan.example.com or *.example.com, without https:// and path"))
     }
 }
 
@@ -172,9 +181,45 @@ mod tests {
 
     #[test]
     fn typed_domains_are_cleaned_or_refused() {
-        assert_eq!(clean_domain(" *.Example.COM "), Ok("*.example.com".into()));
-        for bad in ["https://a.b", "a.b:80", "a b", "", "*", "*.", "a..b"] {
-            assert!(clean_domain(bad).is_err(), "{bad}");
+        for (typed, clean) in [
+            (" *.Example.COM ", "*.example.com"),
+            ("scan.example.com:8443", "scan.example.com"),
+            ("*.example.com:443", "*.example.com"),
+            ("localhost:3000", "localhost"),
+            ("line4", "line4"),
+            ("*.plant", "*.plant"),
+            ("*.acme.github.io", "*.acme.github.io"),
+            ("github.io", "github.io"),
+            ("192.168.1.10:443", "192.168.1.10"),
+            ("xn--bcher-kva.example", "xn--bcher-kva.example"),
+        ] {
+            assert_eq!(clean_domain(typed), Ok(clean.into()), "{typed}");
+        }
+        for (bad, advice) in [
+            ("https://scan.example.com", "write scan.example.com, the domain alone"),
+            ("HTTPS://scan.example.com:8443/a", "write scan.example.com, the domain alone"),
+            ("https://", "write scan.example.com or"),
+            ("scan.example.com/a", "without https:// and path"),
+            ("a.b:port", "write scan.example.com or"),
+            ("a.b:", "write scan.example.com or"),
+            ("a.b:+80", "write scan.example.com or"),
+            ("a.b:99999", "write scan.example.com or"),
+            (":80", "write scan.example.com or"),
+            ("a b", "write scan.example.com or"),
+            ("", "write scan.example.com or"),
+            ("*", "write scan.example.com or"),
+            ("*.", "write scan.example.com or"),
+            ("a..b", "write scan.example.com or"),
+            ("*.1.10", "write scan.example.com or"),
+            ("bücher.example", "punycode"),
+            ("*.com", "other people's sites"),
+            ("*.CO.uk", "anybody may have one under co.uk"),
+            ("*.github.io", "anybody may have one under github.io"),
+            ("*.github.io:443", "anybody may have one under github.io"),
+            ("*.ck", "anybody may have one under ck"),
+        ] {
+            let complaint = clean_domain(bad).expect_err(bad);
+            assert!(complaint.contains(advice), "{bad}: {complaint}");
         }
     }
 }
