@@ -7,7 +7,7 @@ use actix_web::web::{self, ServiceConfig};
 use actix_web::{HttpMessage as _, HttpRequest, HttpResponse, Route};
 
 use super::problem::Failure;
-use super::{admin_api, client_api, openapi, ops};
+use super::{admin_api, client_api, openapi, ops, sandbox};
 
 /// Marks connections that came in through the admin socket.
 #[derive(Debug, Clone, Copy)]
@@ -26,6 +26,11 @@ pub fn configure(config: &mut ServiceConfig) {
     route("/api/v1/authorize", "POST", web::post().to(client_api::authorize));
     route("/api/v1/reports", "POST", web::post().to(client_api::reports));
     route("/api/v1/release", "POST", web::post().to(client_api::release));
+
+    // Developers: 404 on any server but a sandbox.
+    route("/sandbox", "GET", web::get().to(sandbox::show));
+    route("/sandbox/clock", "POST", web::post().to(sandbox::move_clock));
+    route("/sandbox/faults", "POST", web::post().to(sandbox::switch_faults));
 
     // Operations and reference.
     for base in ["", "/api/v1"] {
