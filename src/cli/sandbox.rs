@@ -126,7 +126,7 @@ fn present(home: &Home, settings: &Settings, app: &App, clock: &ManualClock) -> 
     output::line(format!("  {}", key.license_key));
     output::line("All handshake codes with their license keys, what each is for, and the vendor's public key:");
     output::line(format!("  {curl}/sandbox"));
-    output::line("Move the clock, which stands still until then; switch faults on; what may be sent is told at /docs:");
+    output::line("Move the clock, which stands still until then; switch faults on; more is told at /reference/:");
     output::line(format!("  {curl}/sandbox/clock --json '{{\"advance\":\"3m\"}}'"));
     output::line(format!("  {curl}/sandbox/faults --json '{{\"refuse\":120}}'"));
     output::line(format!("Issue licenses of your own with the vendor key {}", throwaway::anywhere(&home.vendor_key()).display()));

@@ -82,11 +82,11 @@ pub struct FaultChange {
     #[serde(default, deserialize_with = "given")]
     #[schema(value_type = Option<u16>)]
     refuse: Option<Option<u64>>,
-    /// At most 60000.
+    /// How long every answer waits, in milliseconds: at most 60000.
     delay_ms: Option<u64>,
-    /// See [`Faults`].
+    /// Whether the answers to reports are lost.
     drop_reports: Option<bool>,
-    /// See [`Faults`].
+    /// Whether nothing is answered any more.
     silent: Option<bool>,
 }
 
