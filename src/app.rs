@@ -20,6 +20,7 @@ use crate::documents::secret::SecretKey;
 use crate::documents::{Hardware, ServerIdentity, SigningKey, random_uuid, replace_file};
 use crate::http::Context;
 use crate::http::rate_limit::RateLimit;
+use crate::http::sandbox::Sandbox;
 use crate::http::server::{self, Listeners, Running};
 use crate::http::tls::{self, Leaf, SiteAuthority, SwappableCertificate};
 use crate::licensing::ServerUuid;
@@ -96,6 +97,15 @@ impl App {
 
     /// Starts on hardware that is given: tests move a data directory to "another machine".
     pub fn start_on(settings: &Settings, clock: Arc<dyn Clock>, extent: Extent, hardware: &Hardware) -> Result<Self, StartError> {
+        Self::assemble(settings, clock, extent, hardware, None)
+    }
+
+    /// Starts a sandbox, on its own clock.
+    pub fn start_sandbox(settings: &Settings, sandbox: Sandbox) -> Result<Self, StartError> {
+        Self::assemble(settings, Arc::new(sandbox.clock().clone()), Extent::Server, &Hardware::read(), Some(sandbox))
+    }
+
+    fn assemble(settings: &Settings, clock: Arc<dyn Clock>, extent: Extent, hardware: &Hardware, sandbox: Option<Sandbox>) -> Result<Self, StartError> {
         let data = settings.data.as_path();
         prepare_directory(data)?;
         let lock = take_lock(data)?;
@@ -160,6 +170,7 @@ impl App {
             ca_pem: authority.ca_pem.clone(),
             ca_fingerprint,
             server_urls,
+            sandbox,
         });
         let patience = Duration::from_secs(settings.limits.shutdown_seconds);
         let http = server::start(context.clone(), listeners, Some(tls_config)).map_err(|error| StartError::Listen(error.to_string()))?;
@@ -189,6 +200,9 @@ impl App {
     /// Finishes what is in flight, writes everything and lets go of the data directory.
     pub fn stop(self) {
         let Self { http, context, patience, .. } = self;
+        if let Some(sandbox) = &context.sandbox {
+            sandbox.close();
+        }
         http.stop(patience);
         context.store.close();
     }

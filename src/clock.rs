@@ -47,6 +47,11 @@ impl ManualClock {
         Self { micros: Arc::new(AtomicI64::new(time.timestamp_micros())) }
     }
 
+    /// Sets the clock to `seconds` since 1970-01-01 UTC.
+    pub fn set_seconds(&self, seconds: i64) {
+        self.micros.store(seconds * 1_000_000, Ordering::SeqCst);
+    }
+
     /// Moves the clock forward, or back when `seconds` is negative.
     pub fn advance_seconds(&self, seconds: i64) {
         self.micros.fetch_add(seconds * 1_000_000, Ordering::SeqCst);
@@ -78,5 +83,7 @@ mod tests {
         clock.advance_seconds(180);
         assert_eq!(other.now_seconds(), 1_180);
         assert_eq!(rfc3339(other.now_seconds()), "1970-01-01T00:19:40Z");
+        other.set_seconds(60);
+        assert_eq!(clock.now_micros(), 60_000_000);
     }
 }

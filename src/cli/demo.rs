@@ -1,20 +1,17 @@
 //! `tollkeeper demo`: everything at once on an empty machine, so that somebody who has
 //! five minutes sees licenses used.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::connect::Admin;
-use super::{Failure, output, serve, vendor};
+use super::throwaway::{self, Home};
+use super::{Failure, output, serve};
 use crate::app::{App, Extent};
-use crate::client::transport::{CaPin, Method, Transport};
+use crate::client::transport::{CaPin, Transport};
 use crate::clock::{Clock as _, SystemClock};
-use crate::commands::import_license::Imported;
-use crate::documents::files;
-use crate::documents::license_file::MAX_BYTES;
 use crate::http::admin_api::handshakes::{HandshakeBody, HandshakeRow};
-use crate::http::admin_api::licenses::ImportRequest;
 use crate::settings::{Flags, LogLevel, Settings};
 
 mod fleet;
@@ -71,28 +68,26 @@ valid_to = 2099-12-31
 pub fn run(args: &DemoArgs) -> Result<(), Failure> {
     serve::start_log(LogLevel::Warn);
     let stop = serve::wait_for_stop()?;
-    let home = Home::prepare(args.data.clone())?;
+    let home = Home::prepare("demo", args.data.clone())?;
     let mut settings = Settings::load(&Flags { data: Some(home.path.clone()), listen: vec![args.listen.clone()], ..Flags::default() }, [])
         .map_err(|error| Failure(error.to_string()))?;
-    settings.trusted_vendors = vec![home.path.join(VENDOR).join("vendor.pub")];
+    settings.trusted_vendors = vec![home.vendor_public_key()];
     let app = App::start(&settings, Arc::new(SystemClock), Extent::Server).map_err(|error| Failure(error.to_string()))?;
-    let result = present(&home.path, &settings, &app, stop);
+    let result = present(&home, &settings, &app, stop);
     app.stop();
     result
 }
 
-fn present(data: &Path, settings: &Settings, app: &App, stop: impl FnOnce()) -> Result<(), Failure> {
+fn present(home: &Home, settings: &Settings, app: &App, stop: impl FnOnce()) -> Result<(), Failure> {
     let admin = Admin::of(settings)?;
-    let code = set_up(data, &admin)?;
+    let code = set_up(home, &admin)?;
     let key: HandshakeRow = admin.get(&format!("handshakes/{code}"))?;
     let address = app.https_addresses().first().ok_or_else(|| Failure("the demo has no address".to_owned()))?;
     let url = format!("https://{address}");
     let transport = Transport::pinned(&url, CaPin::Pem(app.context().ca_pem.clone())).map_err(|error| Failure(error.to_string()))?;
 
-    let ca = data.join("tls/ca.pem");
-    let (ca, shown) = (ca.display(), data.display());
-    // Whoever runs this with cargo has no `tollkeeper` in the path.
-    let program = std::env::current_exe().map_or_else(|_| "tollkeeper".to_owned(), |path| path.display().to_string());
+    let ca = home.path.join("tls/ca.pem");
+    let (ca, shown, program) = (ca.display(), home.path.display(), throwaway::program());
     output::line(format!("Tollkeeper demo: a license server on {url}, {DEVICES} simulated devices at work."));
     output::line(format!("License key of handshake code {code}:"));
     output::line(format!("  {}", key.license_key));
@@ -121,58 +116,14 @@ fn present(data: &Path, settings: &Settings, app: &App, stop: impl FnOnce()) -> 
     Ok(())
 }
 
-const VENDOR: &str = "demo-vendor";
-
 /// Vendor, license, handshake codes: what vendor and admin would do, in their commands.
 /// Returns the code that the devices use. What an earlier demo made, whole or half, is used
 /// again.
-fn set_up(data: &Path, admin: &Admin) -> Result<String, Failure> {
-    let told = |error: crate::documents::Error| Failure(error.to_string());
-    let file = |name: &str| data.join(VENDOR).join(name);
-    if !file("demo.lic").exists() {
-        files::replace_file(&file("items.toml"), ITEMS.as_bytes(), 0o600).map_err(told)?;
-        files::replace_file(&file("site.req"), admin.get_text("request")?.as_bytes(), 0o600).map_err(told)?;
-        vendor::issue(&file("vendor.key"), &file("items.toml"), Some(&file("site.req")), &file("demo.lic"), SystemClock.now_seconds())?;
-    }
-    let text = files::read_text(&file("demo.lic"), MAX_BYTES).map_err(told)?;
-    let imported: Imported = admin.change(Method::Post, "licenses", Some(&ImportRequest { file: text, into: None }))?;
-    let known: Vec<HandshakeRow> = admin.get("handshakes")?;
-    let demo = format!("{}-demo", imported.organization_id);
-    for (name, items) in [(demo.clone(), vec![100_000_001, 100_000_002, 100_000_003]), (format!("{}-scanners", imported.organization_id), vec![100_000_001])] {
-        if !known.iter().any(|code| code.handshake_code == name) {
-            let body = HandshakeBody { handshake_code: Some(name), items: Some(items), ..HandshakeBody::default() };
-            let _: HandshakeRow = admin.change(Method::Post, "handshakes", Some(&body))?;
-        }
-    }
+fn set_up(home: &Home, admin: &Admin) -> Result<String, Failure> {
+    let organization = home.license(ITEMS, admin, SystemClock.now_seconds())?.organization_id;
+    let demo = format!("{organization}-demo");
+    let codes = [(demo.clone(), vec![100_000_001, 100_000_002, 100_000_003]), (format!("{organization}-scanners"), vec![100_000_001])];
+    let body = |(name, items)| HandshakeBody { handshake_code: Some(name), items: Some(items), ..HandshakeBody::default() };
+    throwaway::add_codes(admin, codes.map(body).into())?;
     Ok(demo)
-}
-
-/// The demo's data directory.
-struct Home {
-    path: PathBuf,
-    throwaway: bool,
-}
-
-impl Home {
-    fn prepare(given: Option<PathBuf>) -> Result<Self, Failure> {
-        let throwaway = given.is_none();
-        let path = given.unwrap_or_else(|| std::env::temp_dir().join(format!("tollkeeper-demo-{}", crate::documents::random_uuid().simple())));
-        let vendor_dir = path.join(VENDOR);
-        if path.join("tollkeeper.db").exists() && !vendor_dir.exists() {
-            return Err(Failure(format!("{} holds a real installation: give the demo another --data, or none", path.display())));
-        }
-        if !vendor_dir.exists() {
-            vendor::keygen(&vendor_dir)?;
-        }
-        Ok(Self { path, throwaway })
-    }
-}
-
-impl Drop for Home {
-    fn drop(&mut self) {
-        if self.throwaway {
-            // What cannot be removed lies in the temporary directory, where it does no harm.
-            let _ = std::fs::remove_dir_all(&self.path);
-        }
-    }
 }

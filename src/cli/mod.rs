@@ -5,11 +5,13 @@
 //! | --- | --- |
 //! | [`serve`] | `serve` |
 //! | [`demo`] | `demo` |
+//! | [`sandbox`] | `sandbox` |
 //! | [`vendor`] | `vendor keygen`, `issue`, `activate`, `renew`, `revoke`, `product-key`, `verify-usage` |
 //! | [`license`] [`license_show`] | `license request`, `import`, `list`, `show` |
 //! | [`handshake`] | `handshake add`, `list`, `edit`, `delete`, `key`, `default`, `order` |
-//! | [`device`] | `device list`, `release`, `reset` |
+//! | [`device`] | `device list`, `why`, `release`, `reset` |
 //! | [`usage`] | `usage show` |
+//! | [`throwaway`] | the site that `demo` and `sandbox` stand on |
 //! | [`connect`] | the way to a server that runs, or to its data when none does |
 //! | [`output`] | tables and lines |
 
@@ -27,7 +29,9 @@ pub mod handshake;
 pub mod license;
 pub mod license_show;
 pub mod output;
+pub mod sandbox;
 pub mod serve;
+pub mod throwaway;
 pub mod usage;
 pub mod vendor;
 
@@ -53,6 +57,8 @@ pub struct Cli {
 enum Group {
     /// Show everything at once: throwaway vendor, license, server, 50 live devices
     Demo(demo::DemoArgs),
+    /// Run a server for application developers: a clock to move, faults to switch on
+    Sandbox(sandbox::SandboxArgs),
     /// Run the license server
     Serve(serve::ServeArgs),
     /// For the vendor: make keys, issue, renew and revoke licenses, verify use (works offline)
@@ -106,6 +112,7 @@ pub fn environment() -> impl Iterator<Item = (String, String)> {
 pub fn run(cli: Cli) -> Result<(), Failure> {
     match cli.command {
         Group::Demo(args) => demo::run(&args),
+        Group::Sandbox(args) => sandbox::run(&args),
         Group::Serve(args) => serve::run(&args),
         Group::Vendor(command) => vendor::run(command, &SystemClock),
         Group::License(command) => license::run(command),

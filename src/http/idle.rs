@@ -58,8 +58,7 @@ impl Watch {
             let Some(connection) = connection.upgrade() else { return false };
             let idle = connection.answering.load(Ordering::SeqCst) == 0 && now.saturating_sub(connection.last_millis.load(Ordering::SeqCst)) > limit;
             if idle {
-                // Fails when the other side has hung up already.
-                let _ = connection.socket.shutdown(std::net::Shutdown::Both);
+                connection.shut();
             }
             !idle
         });
@@ -76,6 +75,14 @@ impl Watch {
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Weak<Connection>>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Connection {
+    /// Closes it at once, whatever is being answered on it.
+    pub fn shut(&self) {
+        // Fails when the other side has hung up already.
+        let _ = self.socket.shutdown(std::net::Shutdown::Both);
     }
 }
 

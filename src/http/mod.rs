@@ -9,6 +9,7 @@
 //! | [`client_api`] | what devices call |
 //! | [`cors`] | which pages may read what devices call |
 //! | [`admin_api`] | what the commands (and later the pages) call, over the admin socket |
+//! | [`sandbox`] | what `tollkeeper sandbox` adds: a clock to move, faults to switch on |
 //! | [`ops`] | health, the API's reference, the front page |
 //! | [`openapi`] | the API's description |
 //! | [`tls`] | the site's certificate authority and the server's certificate |
@@ -25,6 +26,7 @@ pub mod ops;
 pub mod problem;
 pub mod rate_limit;
 pub mod routes;
+pub mod sandbox;
 pub mod server;
 pub mod tls;
 
@@ -57,6 +59,8 @@ pub struct Context {
     pub ca_fingerprint: String,
     /// URLs of this server, for license keys.
     pub server_urls: Vec<String>,
+    /// What makes it a sandbox, if it is one.
+    pub sandbox: Option<sandbox::Sandbox>,
 }
 
 impl Context {

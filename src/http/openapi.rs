@@ -13,10 +13,14 @@ use crate::protocol::ErrorCode;
         super::client_api::reports,
         super::client_api::release,
         super::ops::health,
+        super::sandbox::show,
+        super::sandbox::move_clock,
+        super::sandbox::switch_faults,
     ),
     tags(
         (name = "client", description = "What a device calls: it asks for its license, tells what it did, gives its seat back."),
         (name = "operations", description = "Is the server well?"),
+        (name = "sandbox", description = "Only with `tollkeeper sandbox`, for application developers: a clock to move, faults to switch on. 404 on any other server."),
     )
 )]
 struct Description;

@@ -7,7 +7,7 @@ use actix_web::web::{self, ServiceConfig};
 use actix_web::{HttpMessage as _, HttpRequest, HttpResponse, Route};
 
 use super::problem::Failure;
-use super::{admin_api, client_api, cors, openapi, ops};
+use super::{admin_api, client_api, cors, openapi, ops, sandbox};
 
 /// Marks connections that came in through the admin socket.
 #[derive(Debug, Clone, Copy)]
@@ -27,11 +27,17 @@ pub fn configure(config: &mut ServiceConfig) {
     device_route("/api/v1/reports", "POST", web::post().to(client_api::reports));
     device_route("/api/v1/release", "POST", web::post().to(client_api::release));
 
-    // Operations and reference.
     let mut route = |path: &str, method: &'static str, route: Route| {
         let wrong_method = web::route().to(move |request| wrong_method(request, method));
         config.service(web::resource(path).route(route).default_service(wrong_method));
     };
+
+    // Developers: 404 on any server but a sandbox.
+    route("/sandbox", "GET", web::get().to(sandbox::show));
+    route("/sandbox/clock", "POST", web::post().to(sandbox::move_clock));
+    route("/sandbox/faults", "POST", web::post().to(sandbox::switch_faults));
+
+    // Operations and reference.
     for base in ["", "/api/v1"] {
         route(&format!("{base}/health"), "GET", web::get().to(ops::health));
         route(&format!("{base}/openapi.json"), "GET", web::get().to(ops::openapi_json));

@@ -13,11 +13,12 @@ use std::time::{Duration, Instant};
 
 use actix_web::dev::{ServerHandle, Service as _};
 use actix_web::http::ConnectionType;
+use actix_web::middleware::{Condition, from_fn};
 use actix_web::web::Data;
 use actix_web::{App, HttpServer};
 
 use super::idle::{Answering, Watch};
-use super::{Context, routes};
+use super::{Context, routes, sandbox};
 
 /// Open sockets that the server answers on.
 #[derive(Default)]
@@ -76,6 +77,7 @@ pub fn start(context: Data<Context>, listeners: Listeners, tls: Option<rustls::S
                 let (counter, last_answers) = (Arc::clone(&counter), Arc::clone(&last_answers));
                 App::new()
                     .app_data(context.clone())
+                    .wrap(Condition::new(context.sandbox.is_some(), from_fn(sandbox::misbehave)))
                     .wrap_fn(move |request, service| {
                         routes::carry_mark(&request);
                         let entered = (InFlight::enter(&counter), Answering::enter(&request));

@@ -16,6 +16,8 @@ mod hostile_http;
 mod main_job;
 mod malformed;
 mod misuse;
+mod sandbox;
+mod scenarios;
 mod scripts;
 mod seats_and_quota;
 mod settings;

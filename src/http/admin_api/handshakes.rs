@@ -43,7 +43,8 @@ pub struct HandshakeRow {
 }
 
 impl HandshakeRow {
-    fn of(context: &Context, catalog: &Catalog, code: &Handshake) -> Result<Self, Error> {
+    /// A code as it stands.
+    pub fn of(context: &Context, catalog: &Catalog, code: &Handshake) -> Result<Self, Error> {
         let key = LicenseKey {
             servers: context.server_urls.clone(),
             organization_id: code.organization_id.to_string(),

@@ -1,6 +1,6 @@
 //! The program itself, as a process.
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Read};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -21,7 +21,7 @@ pub fn tollkeeper(args: &[&str]) -> Command {
     command
 }
 
-/// A running `tollkeeper serve`.
+/// A running `tollkeeper serve` or `sandbox`.
 pub struct Process {
     pub child: Child,
     pub address: SocketAddr,
@@ -41,14 +41,37 @@ impl Process {
     /// Starts a `serve` of the test's own making; `data` is where its data is seen from here.
     pub fn start(mut command: Command, data: &Path) -> Self {
         let mut child = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().expect("starts");
-        let mut lines = BufReader::new(child.stderr.take().expect("log"));
+        let log = child.stderr.take().expect("log");
+        Self::watch(child, log, "https://", data)
+    }
+
+    /// Starts `sandbox` on a free port, with further flags.
+    pub fn sandbox(data: &Path, flags: &[&str]) -> Self {
+        let mut command = tollkeeper(&["sandbox", "--data", &data.display().to_string(), "--listen", "127.0.0.1:0"]);
+        command.args(flags);
+        Self::start_sandbox(command, data)
+    }
+
+    /// Starts a `sandbox` of the test's own making.
+    pub fn start_sandbox(mut command: Command, data: &Path) -> Self {
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().expect("starts");
+        let lines = child.stdout.take().expect("lines");
+        Self::watch(child, lines, "Stop with Ctrl-C.", data)
+    }
+
+    /// Waits for the line that says it is ready, and keeps what it tells. The first URL is its address.
+    fn watch(child: Child, told: impl Read + Send + 'static, ready: &str, data: &Path) -> Self {
+        let mut lines = BufReader::new(told);
         let mut seen = String::new();
+        let mut address = None;
         let address = loop {
             let mut line = String::new();
             assert!(lines.read_line(&mut line).expect("log") > 0, "the server ended: {seen}");
             seen.push_str(&line);
-            if let Some((_, rest)) = line.split_once("https://") {
-                break rest.split_whitespace().next().and_then(|text| text.parse().ok()).expect("an address");
+            let read = |(_, rest): (&str, &str)| rest.split([' ', ',', '\n']).next().and_then(|text| text.parse().ok()).expect("an address");
+            address = address.or_else(|| line.split_once("https://").map(read));
+            if let Some(address) = address.filter(|_| line.contains(ready)) {
+                break address;
             }
         };
         let log = Arc::new(Mutex::new(seen));
@@ -58,7 +81,7 @@ impl Process {
         Self { child, address, data: data.to_owned(), log }
     }
 
-    /// What it wrote to its log so far.
+    /// What it wrote to its log so far; for a sandbox, to its terminal.
     pub fn log(&self) -> String {
         self.log.lock().expect("log").clone()
     }

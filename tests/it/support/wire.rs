@@ -1,7 +1,7 @@
 //! One connection, byte by byte: what broken and hostile clients need.
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,6 +10,7 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned, SupportedProtocolVersion};
 use serde_json::{Value, json};
+use socket2::{Domain, Socket, Type};
 use tollkeeper::settings::Settings;
 
 use super::{Device, Site, Vendor};
@@ -171,9 +172,27 @@ pub fn once(site: &Site, bytes: &[u8]) -> Answer {
     wire.expect_answer()
 }
 
+/// A JSON request over HTTPS from this address of the machine's own, on a connection of its own.
+pub fn post_from(source: IpAddr, server: SocketAddr, ca: &str, path: &str, body: &Value) -> Answer {
+    let socket = Socket::new(Domain::for_address(server), Type::STREAM, None).expect("a socket");
+    socket.bind(&SocketAddr::new(source, 0).into()).expect("an address of this machine");
+    socket.connect(&server.into()).expect("connected");
+    socket.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+    let config = config_of(ca, &[&rustls::version::TLS13], &["http/1.1"]);
+    let name = ServerName::IpAddress(server.ip().into());
+    let connection = ClientConnection::new(Arc::new(config), name).expect("a client");
+    let mut wire = Wire { stream: StreamOwned::new(connection, TcpStream::from(socket)), unread: Vec::new() };
+    wire.send(post_json(path, body.to_string().as_bytes()));
+    wire.expect_answer()
+}
+
 pub fn client_config(site: &Site, versions: &[&'static SupportedProtocolVersion], protocols: &[&str]) -> ClientConfig {
+    config_of(&site.app().context().ca_pem, versions, protocols)
+}
+
+fn config_of(ca: &str, versions: &[&'static SupportedProtocolVersion], protocols: &[&str]) -> ClientConfig {
     let mut roots = RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_slice(site.app().context().ca_pem.as_bytes()).expect("PEM")).expect("an authority");
+    roots.add(CertificateDer::from_pem_slice(ca.as_bytes()).expect("PEM")).expect("an authority");
     let mut config = ClientConfig::builder_with_provider(Arc::new(provider::default_provider()))
         .with_protocol_versions(versions)
         .expect("versions")
