@@ -8,10 +8,10 @@ use super::connect::{Admin, Create};
 use super::output::{self, Column};
 use super::{DataArg, Failure, license_show};
 use crate::client::transport::Method;
-use crate::commands::import_license::Imported;
+use crate::commands::revoke_license::Revoked;
 use crate::documents::license_file::MAX_BYTES;
 use crate::documents::{VerifyingKey, files, load_vendor_dir, load_vendor_key};
-use crate::http::admin_api::licenses::{ImportRequest, LicenseRow};
+use crate::http::admin_api::licenses::{ImportAnswer, ImportRequest, LicenseRow};
 
 /// The commands about licenses.
 #[derive(Debug, Subcommand)]
@@ -105,7 +105,13 @@ pub fn run(command: LicenseCommand) -> Result<(), Failure> {
 
 fn import(path: &std::path::Path, into: Option<String>, data: &DataArg) -> Result<(), Failure> {
     let file = files::read_text(path, MAX_BYTES).map_err(|error| Failure(error.in_file(path).to_string()))?;
-    let imported: Imported = Admin::open(data, Create::Refused)?.change(Method::Post, "licenses", Some(&ImportRequest { file, into }))?;
+    let imported = match Admin::open(data, Create::Refused)?.change(Method::Post, "licenses", Some(&ImportRequest { file, into }))? {
+        ImportAnswer::License(imported) => imported,
+        ImportAnswer::Revoked(revoked) => {
+            tell_revoked(&revoked);
+            return Ok(());
+        }
+    };
     if imported.was_installed {
         output::line(format!("License {} was installed already; nothing changed in it.", imported.license_id));
     } else {
@@ -125,6 +131,19 @@ fn import(path: &std::path::Path, into: Option<String>, data: &DataArg) -> Resul
         output::line(format!("Applications use it with handshake code {code}; `tollkeeper handshake key {code}` prints the license key to paste into them."));
     }
     Ok(())
+}
+
+fn tell_revoked(revoked: &Revoked) {
+    let items: Vec<String> = revoked.revoked_items.iter().map(u64::to_string).collect();
+    if revoked.was_installed {
+        output::line(format!("Items {} of license {} were revoked already; nothing changed.", items.join(", "), revoked.license_id));
+    } else {
+        output::line(format!(
+            "Revoked items {} of license {}: devices are refused with 113 when they next ask; what they were given before works to its end.",
+            items.join(", "),
+            revoked.license_id
+        ));
+    }
 }
 
 fn list(json: bool, data: &DataArg) -> Result<(), Failure> {

@@ -1,12 +1,17 @@
 //! `tollkeeper usage`: what was used.
 
+use std::path::PathBuf;
+
 use chrono::NaiveDate;
 use clap::Subcommand;
 
 use super::connect::{Admin, Create, segment};
 use super::output::{self, Column};
 use super::{DataArg, Failure};
-use crate::http::admin_api::statistics::UsageRow;
+use crate::client::transport::Method;
+use crate::documents::files;
+use crate::http::admin_api::statistics::{StatementAnswer, StatementRequest, UsageRow};
+use crate::licensing::OrganizationId;
 
 /// The commands about use.
 #[derive(Debug, Subcommand)]
@@ -38,11 +43,49 @@ pub enum UsageCommand {
         #[command(flatten)]
         data: DataArg,
     },
+    /// Write a signed usage statement for the vendor
+    ///
+    /// It states what every item used in these days (UTC, both included), and where the
+    /// journal stands. Each names the one before it, so that the vendor sees a gap. The vendor
+    /// checks it with `vendor verify-usage`.
+    ///
+    /// Example:
+    ///   tollkeeper usage statement --from 2026-10-01 --to 2026-10-31 --out october.usage
+    #[command(verbatim_doc_comment)]
+    Statement {
+        /// First day, such as 2026-10-01
+        #[arg(long, value_name = "DATE")]
+        from: NaiveDate,
+        /// Last day
+        #[arg(long, value_name = "DATE")]
+        to: NaiveDate,
+        /// The organization, where the server holds several
+        #[arg(long, value_name = "ID")]
+        organization: Option<OrganizationId>,
+        /// The file to write
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+        /// The server it is about
+        #[command(flatten)]
+        data: DataArg,
+    },
 }
 
-/// Runs it.
+/// Runs one of them.
 pub fn run(command: UsageCommand) -> Result<(), Failure> {
-    let UsageCommand::Show { handshake, item, from, to, json, data } = command;
+    match command {
+        UsageCommand::Show { handshake, item, from, to, json, data } => show(handshake, item, from, to, json, &data),
+        UsageCommand::Statement { from, to, organization, out, data } => {
+            let request = StatementRequest { from, to, organization_id: organization };
+            let answer: StatementAnswer = Admin::open(&data, Create::Refused)?.change(Method::Post, "statistics/statements", Some(&request))?;
+            files::replace_file(&out, answer.file.as_bytes(), 0o644).map_err(|error| Failure(error.to_string()))?;
+            output::line(format!("Wrote {}. Send it to your vendor, who checks it with `tollkeeper vendor verify-usage {}`.", out.display(), out.display()));
+            Ok(())
+        }
+    }
+}
+
+fn show(handshake: Option<String>, item: Option<u64>, from: Option<NaiveDate>, to: Option<NaiveDate>, json: bool, data: &DataArg) -> Result<(), Failure> {
     let question: Vec<String> = [
         handshake.map(|code| format!("handshake={}", segment(&code))),
         item.map(|item| format!("item={item}")),
@@ -52,7 +95,7 @@ pub fn run(command: UsageCommand) -> Result<(), Failure> {
     .into_iter()
     .flatten()
     .collect();
-    let usage: UsageRow = Admin::open(&data, Create::Refused)?.get(&format!("statistics?{}", question.join("&")))?;
+    let usage: UsageRow = Admin::open(data, Create::Refused)?.get(&format!("statistics?{}", question.join("&")))?;
     if json {
         return output::json(&usage);
     }

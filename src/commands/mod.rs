@@ -9,6 +9,8 @@
 //! | [`release_seat`] | a device or the admin gives a seat back |
 //! | [`reset_device`] | the admin lets a device in again after a clone alarm |
 //! | [`import_license`] | the admin brings a license file |
+//! | [`revoke_license`] | the admin brings the vendor's revocation |
+//! | [`issue_statement`] | the admin wants a usage statement for the vendor |
 //! | [`handshake`] | the admin makes, edits, orders, stars or deletes handshake codes |
 //! | [`site`] | what all of them know: identity, secret key, vendors, certificates |
 
@@ -16,8 +18,10 @@ pub mod accept_reports;
 pub mod authorize;
 pub mod handshake;
 pub mod import_license;
+pub mod issue_statement;
 pub mod release_seat;
 pub mod reset_device;
+pub mod revoke_license;
 pub mod site;
 mod trial;
 

@@ -42,6 +42,8 @@ pub struct VendorFiles {
 pub struct Certified {
     /// The vendor's word.
     pub certificate: ServerCertificate,
+    /// The same, signed: a compact JWS.
+    pub document: String,
     /// The header of every authorization under it.
     pub header: PreparedHeader,
 }
@@ -123,7 +125,7 @@ impl Site {
             let key = (license.organization_id.clone(), license.vendor_kid.clone());
             if fresh.own.get(&key).is_none_or(|known| known.certificate.not_after < certificate.not_after) {
                 let header = authorization::prepared_header(&self.identity.key, text);
-                fresh.own.insert(key, Arc::new(Certified { certificate, header }));
+                fresh.own.insert(key, Arc::new(Certified { certificate, document: text.to_owned(), header }));
             }
         }
         *self.certificates.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(fresh);

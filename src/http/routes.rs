@@ -64,6 +64,7 @@ pub fn configure(config: &mut ServiceConfig) {
         .route("/refusals", web::get().to(admin_api::devices::latest_refusals))
         .route("/devices/{uuid}/seats/{item}", web::delete().to(admin_api::devices::release))
         .route("/devices/{uuid}/reset", web::post().to(admin_api::devices::reset))
+        .route("/statistics/statements", web::post().to(admin_api::statistics::issue_statement))
         .route("/statistics", web::get().to(admin_api::statistics::show))
         .default_service(web::route().to(nowhere));
     config.service(admin);

@@ -112,7 +112,12 @@ impl<'t> Ledger<'t> {
         self.origin
     }
 
-    /// The connection, for reading inside the transaction.
+    /// The transaction as a reader sees it, what was [flushed](Self::flush) included.
+    pub fn reading(&self) -> &'t Connection {
+        self.connection
+    }
+
+    /// The connection, for this room.
     pub(super) fn connection(&self) -> &'t Connection {
         self.connection
     }

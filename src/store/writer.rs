@@ -174,6 +174,19 @@ impl Desk {
                 }
             }
         }
+        self.tidy_up();
+    }
+
+    /// Brings everything from the log into the database file, so that the file alone is the
+    /// whole database, whoever copies it after the stop.
+    fn tidy_up(&self) {
+        let patience = std::time::Duration::from_millis(500);
+        let checkpoint =
+            self.connection.busy_timeout(patience).and_then(|()| self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0)));
+        // What stays in the log is read from there at the next start.
+        if let Err(error) = checkpoint {
+            tracing::warn!(%error, "the log could not be written into the database file");
+        }
     }
 
     /// Runs the batch, and whatever arrives meanwhile, in one transaction.

@@ -6,11 +6,9 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 use tollkeeper::client::transport::{Method, Reply};
 use tollkeeper::clock::rfc3339;
-use tollkeeper::documents::{Authorization, Hardware, PreparedHeader, SigningKey, authorization};
+use tollkeeper::documents::{Authorization, Hardware, PreparedHeader, Revocation, SigningKey, authorization, revocation};
 use tollkeeper::licensing::{ItemId, LicenseId, Slot};
 use tollkeeper::protocol::ErrorCode;
-use tollkeeper::store::facts::{Body, LicenseRevoked};
-use tollkeeper::store::{Command, Error, Ledger};
 
 use crate::clones;
 use crate::malformed;
@@ -347,35 +345,31 @@ fn an_item_is_112_until_its_first_moment() {
     granted(&ask(&device, json!({})));
 }
 
-/// A revocation, as its import records it.
-struct Revoke(LicenseRevoked);
-
-impl Command for Revoke {
-    type Answer = ();
-
-    fn execute(&self, ledger: &mut Ledger<'_>) -> Result<(), Error> {
-        ledger.record(&Body::LicenseRevoked(self.0.clone())).map(drop)
-    }
-}
-
 #[test]
 fn a_revoked_item_is_113_from_the_next_authorization_on() {
     let (site, vendor) = Site::licensed(vec![Vendor::scan_item(1)]);
     let device = site.device("216998-100");
     granted(&ask(&device, json!({})));
-    let (vendor_kid, reason) = (vendor.key.kid().to_owned(), "returned".to_owned());
-    let revoked = |vendor_kid: String| LicenseRevoked {
+    let revocation = Revocation {
+        revocation_version: revocation::VERSION.to_owned(),
         license_id: LicenseId(100),
-        items: vec![ItemId(1)],
-        issued_at: site.now(),
-        vendor_kid,
-        reason: reason.clone(),
-        document: String::new(),
-        by: "admin".to_owned(),
+        organization_id: "216998".parse().expect("organization"),
+        item_ids: vec![ItemId(1)],
+        reason: "returned".to_owned(),
+        issued_at: "2026-11-22T12:00:00Z".parse().expect("time"),
     };
-    site.app().context().writer().submit_blocking(Revoke(revoked("another vendor".to_owned()))).expect("recorded");
+    // Another vendor's word is not enough, even of one who is trusted here.
+    let stranger = site.trust(Vendor::new());
+    let import = |file: String| site.try_admin(Method::Post, "licenses", Some(json!({"file": file})));
+    let refused_import = import(revocation.seal(&stranger.key));
+    assert_eq!(refused_import.status, 409, "{}", String::from_utf8_lossy(&refused_import.body));
+    let foreign = import(Revocation { item_ids: vec![ItemId(1), ItemId(9)], ..revocation.clone() }.seal(&vendor.key));
+    assert_eq!(foreign.status, 409, "an item that is not there: all or nothing");
     granted(&ask(&device, json!({})));
-    site.app().context().writer().submit_blocking(Revoke(revoked(vendor_kid))).expect("recorded");
+    for was_installed in [false, true] {
+        let answer: Value = import(revocation.seal(&vendor.key)).json().expect("JSON");
+        assert_eq!(answer, json!({"license_id": 100, "revoked_items": [1], "was_installed": was_installed}));
+    }
     refused(&ask(&device, json!({})), 113);
     assert_eq!((&site.item(1)["status"], &site.item(1)["revoked"]), (&json!("revoked"), &json!("returned")));
 }

@@ -21,6 +21,7 @@ mod scenarios;
 mod scripts;
 mod seats_and_quota;
 mod settings;
+mod statements;
 mod static_binary;
 mod store;
 mod support;

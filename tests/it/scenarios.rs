@@ -9,7 +9,7 @@ mod stage;
 
 /// Scenarios that tell what the license says and the server does not do yet. One that goes
 /// as written must be taken out of this list.
-const PENDING: &[&str] = &["concurrent-peak", "renewal", "trial-reinstalled"];
+const PENDING: &[&str] = &[];
 
 fn scenarios() -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scenarios");

@@ -7,7 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use super::CONSOLE;
 use crate::commands::import_license::{ImportLicense, Imported};
-use crate::documents::ActivationRequest;
+use crate::commands::revoke_license::{RevokeLicense, Revoked};
+use crate::documents::armor::find_label;
+use crate::documents::{ActivationRequest, revocation};
 use crate::http::Context;
 use crate::http::body::read_json;
 use crate::http::problem::Failure;
@@ -158,9 +160,23 @@ pub struct ImportRequest {
     pub into: Option<String>,
 }
 
-/// `POST /licenses`
+/// What was imported, a license or a revocation.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum ImportAnswer {
+    /// A revocation.
+    Revoked(Revoked),
+    /// A license.
+    License(Imported),
+}
+
+/// `POST /licenses`: a license file or a revocation.
 pub async fn import(context: Data<Context>, request: HttpRequest, payload: Payload) -> Result<HttpResponse, Failure> {
     let body: ImportRequest = read_json(&context, &request, payload).await?;
+    if find_label(&body.file) == Some(revocation::LABEL) {
+        let revoked = context.writer().submit(RevokeLicense::prepare(&context.site, &body.file, CONSOLE)?).await??;
+        return Ok(HttpResponse::Ok().json(ImportAnswer::Revoked(revoked)));
+    }
     let command = ImportLicense::prepare(&context.site, &body.file, body.into, CONSOLE)?;
     let _importing = context.importing.lock().await;
     let imported: Imported = context.writer().submit(command).await??;

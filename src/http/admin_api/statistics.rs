@@ -2,15 +2,18 @@
 
 use std::collections::BTreeMap;
 
-use actix_web::HttpResponse;
-use actix_web::web::{Data, Query};
+use actix_web::web::{Data, Payload, Query};
+use actix_web::{HttpRequest, HttpResponse};
 use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
 
+use super::CONSOLE;
 use crate::commands::handshake;
+use crate::commands::issue_statement::IssueStatement;
 use crate::http::Context;
+use crate::http::body::read_json;
 use crate::http::problem::Failure;
-use crate::licensing::ItemId;
+use crate::licensing::{ItemId, OrganizationId};
 use crate::store::catalog::Catalog;
 use crate::store::usage::{self, Scope};
 
@@ -54,6 +57,33 @@ pub struct Authorizations {
     pub granted: u64,
     /// Refused.
     pub refused: u64,
+}
+
+/// Which usage statement to make.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct StatementRequest {
+    /// First day, UTC.
+    pub from: NaiveDate,
+    /// Last day, UTC.
+    pub to: NaiveDate,
+    /// The organization; may be left out where there is only one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub organization_id: Option<OrganizationId>,
+}
+
+/// A usage statement.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct StatementAnswer {
+    /// The signed file, armored.
+    pub file: String,
+}
+
+/// `POST /statistics/statements`: makes a usage statement, and remembers it for the next.
+pub async fn issue_statement(context: Data<Context>, request: HttpRequest, payload: Payload) -> Result<HttpResponse, Failure> {
+    let StatementRequest { from, to, organization_id: organization } = read_json(&context, &request, payload).await?;
+    let command = IssueStatement { site: context.site.clone(), organization, from, to, by: CONSOLE.to_owned() };
+    let issued = context.writer().submit(command).await??;
+    Ok(HttpResponse::Ok().json(StatementAnswer { file: issued.seal()? }))
 }
 
 /// `GET /statistics`
