@@ -248,5 +248,30 @@ mod tests {
                 prop_assert!(charge.overuse == 0 || charge.item_id.0 as usize == sizes.len());
             }
         }
+
+        #[test]
+        fn the_order_in_which_reports_come_changes_no_total(
+            amounts in proptest::collection::vec(0u64..30, 1..8).prop_shuffle(),
+            sizes in proptest::collection::vec((0u64..40, 0u64..5), 1..4),
+            seed in 0usize..1_000,
+        ) {
+            let totals = |order: &[u64]| {
+                let mut purses: Vec<_> = sizes.iter().enumerate().map(|(n, (quota, grace))| purse(n as u64 + 1, *quota, *grace)).collect();
+                let mut sums: BTreeMap<ItemId, (u64, u64)> = BTreeMap::new();
+                for amount in order {
+                    for charge in charge(&counts(&[("A", *amount)]), &mut purses) {
+                        let sum = sums.entry(charge.item_id).or_default();
+                        sum.0 += charge.counts.values().sum::<u64>();
+                        sum.1 += charge.overuse;
+                    }
+                }
+                sums.retain(|_, sum| sum.0 > 0);
+                sums
+            };
+            let mut other = amounts.clone();
+            other.rotate_left(seed % amounts.len());
+            other.reverse();
+            prop_assert_eq!(totals(&amounts), totals(&other));
+        }
     }
 }

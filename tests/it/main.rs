@@ -16,6 +16,8 @@ mod hostile_http;
 mod main_job;
 mod malformed;
 mod misuse;
+mod numbers;
+mod random_sites;
 mod sandbox;
 mod scenarios;
 mod scripts;
