@@ -134,7 +134,7 @@ fn why(device: Option<ClientUuid>, json: bool, data: &DataArg) -> Result<(), Fai
         return output::json(&refusals);
     }
     if refusals.is_empty() {
-        output::line("No refusal in the last 30 days.".to_owned());
+        output::line("No refusal in the last 30 days.");
     }
     for refusal in refusals {
         let asked = if refusal.asked.is_empty() { "nothing".to_owned() } else { format!("'{}'", refusal.asked) };

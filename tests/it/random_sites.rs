@@ -12,7 +12,7 @@ use tollkeeper::licensing::{ChargeWay, ItemId, LicenseId, OrganizationId, Slot, 
 use tollkeeper::store::rebuild;
 use uuid::Uuid;
 
-use crate::support::{Device, NOON, Site, Vendor, full_strength};
+use crate::support::{Device, Site, Vendor, full_strength};
 
 const DAY: i64 = 86_400;
 /// License files that one site gets.
