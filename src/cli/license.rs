@@ -88,7 +88,7 @@ pub fn run(command: LicenseCommand) -> Result<(), Failure> {
             match out {
                 None => output::raw(text.as_bytes()),
                 Some(path) => {
-                    files::replace_file(&path, text.as_bytes(), 0o644).map_err(|error| Failure(error.to_string()))?;
+                    files::write_document(&path, text.as_bytes(), &[]).map_err(|error| Failure(error.to_string()))?;
                     output::line(format!(
                         "Wrote {}. Send it to your vendor; import the file that comes back with `tollkeeper license import FILE`.",
                         path.display()

@@ -76,10 +76,16 @@ pub fn run(command: UsageCommand) -> Result<(), Failure> {
     match command {
         UsageCommand::Show { handshake, item, from, to, json, data } => show(handshake, item, from, to, json, &data),
         UsageCommand::Statement { from, to, organization, out, data } => {
+            // A statement that is made and then lost would be missed by the vendor.
+            files::check_document_target(&out).map_err(|error| Failure(error.to_string()))?;
             let request = StatementRequest { from, to, organization_id: organization };
             let answer: StatementAnswer = Admin::open(&data, Create::Refused)?.change(Method::Post, "statistics/statements", Some(&request))?;
-            files::replace_file(&out, answer.file.as_bytes(), 0o644).map_err(|error| Failure(error.to_string()))?;
-            output::line(format!("Wrote {}. Send it to your vendor, who checks it with `tollkeeper vendor verify-usage {}`.", out.display(), out.display()));
+            files::write_document(&out, answer.file.as_bytes(), &[]).map_err(|error| Failure(error.to_string()))?;
+            output::line(format!(
+                "Wrote {}. Send it to your vendor, who checks it with `tollkeeper vendor verify-usage {} --vendor vendor.pub`.",
+                out.display(),
+                out.display()
+            ));
             Ok(())
         }
     }

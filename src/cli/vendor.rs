@@ -201,9 +201,9 @@ pub(super) fn issue(key: &Path, items: &Path, request: Option<&Path>, out: &Path
         eprintln!("warning: {warning}");
     }
     match request {
-        Some(request) => bind(license, &vendor, request, out, now),
+        Some(request) => bind(license, &vendor, request, out, &[key, items, request], now),
         None => {
-            write_license(&license, &vendor, out)?;
+            write_license(&license, &vendor, out, &[key, items])?;
             Ok(vec![
                 format!(
                     "Wrote {}: license {} of organization {}, New, {} item(s)",
@@ -224,13 +224,13 @@ fn activate(key: &Path, license: &Path, request: &Path, out: &Path, now: i64) ->
     if new.license_status != LicenseStatus::New {
         return Err(Failure(format!("{} is activated already: give the New license it was made from", license.display())));
     }
-    bind(new, &vendor, request, out, now)
+    bind(new, &vendor, request, out, &[key, license, request], now)
 }
 
-fn bind(license: License, vendor: &SigningKey, request: &Path, out: &Path, now: i64) -> Result<Vec<String>, Failure> {
+fn bind(license: License, vendor: &SigningKey, request: &Path, out: &Path, inputs: &[&Path], now: i64) -> Result<Vec<String>, Failure> {
     let servers = read_request(request)?;
     let license = license.activate(vendor, &servers, now).map_err(told)?;
-    write_license(&license, vendor, out)?;
+    write_license(&license, vendor, out, inputs)?;
     let servers: Vec<_> = servers.iter().map(|server| format!("{} {}", server.uuid, server.name).trim_end().to_owned()).collect();
     Ok(vec![
         format!("Wrote {}: license {} ({}), Activated for organization {}", out.display(), license.license_id, license.alias, license.organization_id),
@@ -279,8 +279,8 @@ fn time_of(now: i64) -> Result<DateTime<Utc>, Failure> {
     DateTime::from_timestamp(now, 0).ok_or_else(|| Failure("the clock shows no date; set the clock".into()))
 }
 
-fn write_license(license: &License, vendor: &SigningKey, out: &Path) -> Result<(), Failure> {
-    files::replace_file(out, license.seal(vendor).as_bytes(), 0o644).map_err(told)
+fn write_license(license: &License, vendor: &SigningKey, out: &Path, inputs: &[&Path]) -> Result<(), Failure> {
+    files::write_document(out, license.seal(vendor).as_bytes(), inputs).map_err(told)
 }
 
 /// A random number of nine digits that is not taken yet.

@@ -10,15 +10,15 @@ use super::handshake::open_password;
 use super::site::Certified;
 use super::trial::{self, TrialTerm};
 use crate::documents::{AuthorizedItem, Claims, random_uuid};
-use crate::licensing::decision::{self, Attempt, GrantedItem, ItemState, Offer, Refusal as ItemRefusal};
+use crate::licensing::decision::{self, Attempt, Grant, GrantedItem, ItemState, Offer, Refusal as ItemRefusal};
 use crate::licensing::id::shorten;
-use crate::licensing::validation::{Characteristics, origin_host};
+use crate::licensing::validation::{Characteristics, origin_host, without_port};
 use crate::licensing::{DeploymentType, HandshakeCode, ItemId, LicenseItem, Span};
 use crate::protocol::ErrorCode;
 use crate::protocol::authorize::AuthorizeRequest;
 use crate::store::catalog::Catalog;
 use crate::store::devices;
-use crate::store::facts::{AuthorizationGranted, AuthorizationRefused, Body, ItemSeat, TriedItem};
+use crate::store::facts::{AuthorizationGranted, AuthorizationRefused, Body, ItemSeat, SeatReleased, TriedItem};
 use crate::store::handshakes::Handshake;
 use crate::store::{Command, Error, Ledger, seats, slots, usage};
 
@@ -94,7 +94,10 @@ impl Command for Authorize {
             Ok(granted) => Ok(Ok(Box::new(granted))),
             Err(refusal) => {
                 let refused = Refused { code: refusal.code, detail: refusal.detail() };
-                ledger.record(&Body::AuthorizationRefused(self.refusal_fact(code, refusal)))?;
+                // Anybody can name codes that do not exist; a flood of them must not fill the disk.
+                if code.is_some() || ledger.may_keep_stranger() {
+                    ledger.record(&Body::AuthorizationRefused(self.refusal_fact(code, refusal)))?;
+                }
                 Ok(Err(refused))
             }
         }
@@ -112,6 +115,15 @@ pub(super) fn check_clock(ledger: &Ledger<'_>) -> Result<(), Refused> {
         "the server's clock stands {lag} s behind the latest fact that it recorded: its administrator must set the clock right; keep what was not taken and send it again then"
     );
     Err(Refused { code: ErrorCode::ServerNotValid, detail })
+}
+
+/// What a device gets, and from whom.
+struct Chosen<'c> {
+    grant: Grant<'c>,
+    /// The vendor's key.
+    vendor: &'c str,
+    /// Items that could serve the request too, of which the device holds seats.
+    held: Vec<ItemId>,
 }
 
 /// A refusal that is kept, and counted under its code where there is one.
@@ -181,7 +193,7 @@ impl Authorize {
                 Some(code) => Ok(Ok((code, Ok(None)))),
                 None => refuse(ErrorCode::UnknownOrganization, format!("organization '{organization}' is unknown here, or has no handshake code")),
             },
-            (None, None) => match trial::find_code(catalog, &self.request.product) {
+            (None, None) => match trial::find_code(catalog, &self.request.product, ledger.now()) {
                 Some(code) => Ok(Ok((code, trial::find_term(ledger, self.request.client_uuid, &self.address)?.map(Some)))),
                 None => refuse(ErrorCode::NothingNamed, "give a handshake code or an organization ID; no public trial is installed on this server".into()),
             },
@@ -244,26 +256,13 @@ impl Authorize {
             trial: term.is_some(),
             at_most: self.request.max_buffer_days.map(|days| Span::days(i64::from(days))),
         };
-        let offers: Vec<Offer<'_>> = catalog.items_in_order(code).into_iter().map(|item| Offer { item, revoked: catalog.is_revoked(item.item_id) }).collect();
-        let fitting = match decision::shortlist(&request, &offers, now) {
-            Ok(fitting) => fitting,
+        let Chosen { mut grant, vendor, held } = match self.choose(ledger, catalog, code, &request, now)? {
+            Ok(chosen) => chosen,
             Err(refusal) => return Ok(Err(refusal.into())),
-        };
-        let mut candidates = Vec::with_capacity(fitting.items.len());
-        for item in fitting.items {
-            candidates.push((item, self.state_of(ledger, item, now)?));
-        }
-        let mut grant = match decision::decide(&request, &candidates, now) {
-            Ok(grant) => grant,
-            Err(mut refusal) => {
-                refusal.tried.extend(fitting.tried);
-                return Ok(Err(refusal.into()));
-            }
         };
         let begins = term.as_ref().and_then(|term| term.shorten(&mut grant, now));
 
-        let vendor = grant.items.first().and_then(|granted| catalog.find_item(granted.item.item_id)).and_then(|entry| catalog.find_license(entry.license_id));
-        let certified = vendor.and_then(|license| self.site.find_certificate(&code.organization_id, &license.vendor_kid));
+        let certified = self.site.find_certificate(&code.organization_id, vendor);
         let certified = match certified {
             Some(certified) if certified.certificate.is_valid_at(now) => certified,
             Some(certified) => {
@@ -275,6 +274,11 @@ impl Authorize {
             None => return Ok(Err(Counted::new(ErrorCode::ServerNotValid, "no license of this organization is bound to this server"))),
         };
 
+        // A device moves from one item to another with its seat: it does not keep two.
+        let client = self.request.client_uuid;
+        for item in held.into_iter().filter(|id| !grant.items.iter().any(|granted| granted.item.item_id == *id)) {
+            ledger.record(&Body::SeatReleased(SeatReleased { client, item, by_admin: false }))?;
+        }
         // A repeat is decided and recorded like any request: it may ask for something else.
         let ticket = tickets.unwrap_or_else(|| random_uuid().simple().to_string());
         ledger.record(&Body::AuthorizationGranted(AuthorizationGranted {
@@ -298,8 +302,62 @@ impl Authorize {
             hs: self.name_of(code)?,
             hid: code.code_id,
             items: grant.items.iter().map(claim).collect(),
+            deployment_type: self.request.deployment_type,
+            edition: self.request.edition.clone(),
+            product_version: self.request.product_version.clone(),
         };
         Ok(Ok(Granted { claims, certified, ticket, expires_at: grant.expires_at, now, sequence: ledger.sequence() }))
+    }
+
+    /// Which items serve the request. An authorization is signed under one vendor's
+    /// certificate, so it holds items of one vendor: the first in the order of use who can.
+    fn choose<'c>(
+        &self,
+        ledger: &mut Ledger<'_>,
+        catalog: &'c Catalog,
+        code: &Handshake,
+        request: &decision::Request<'_>,
+        now: i64,
+    ) -> Result<Result<Chosen<'c>, ItemRefusal>, Error> {
+        let items = catalog.items_in_order(code);
+        let mut vendors: Vec<&'c str> = Vec::new();
+        for vendor in items.iter().filter_map(|item| catalog.vendor_of(item.item_id)) {
+            if !vendors.contains(&vendor) {
+                vendors.push(vendor);
+            }
+        }
+        let mut tried = Vec::new();
+        let mut furthest: Option<ItemRefusal> = None;
+        for vendor in vendors {
+            let of_vendor = items.iter().filter(|item| catalog.vendor_of(item.item_id) == Some(vendor));
+            let offers: Vec<Offer<'c>> = of_vendor.map(|item| Offer { item, revoked: catalog.is_revoked(item.item_id) }).collect();
+            let refusal = match decision::shortlist(request, &offers, now) {
+                Err(refusal) => refusal,
+                Ok(fitting) => {
+                    let mut candidates = Vec::with_capacity(fitting.items.len());
+                    for item in fitting.items {
+                        candidates.push((item, self.state_of(ledger, item, now)?));
+                    }
+                    match decision::decide(request, &candidates, now) {
+                        Ok(grant) => {
+                            let holds = |(item, state): &&(&LicenseItem, ItemState)| item.charge_way.takes_seats() && state.held > 0;
+                            let held = candidates.iter().filter(holds).map(|(item, _)| item.item_id).collect();
+                            return Ok(Ok(Chosen { grant, vendor, held }));
+                        }
+                        Err(mut refusal) => {
+                            refusal.tried.extend(fitting.tried);
+                            refusal
+                        }
+                    }
+                }
+            };
+            tried.extend(refusal.tried.iter().cloned());
+            if furthest.as_ref().is_none_or(|known| refusal.reason > known.reason) {
+                furthest = Some(refusal);
+            }
+        }
+        let refusal = furthest.unwrap_or_else(|| ItemRefusal::of(Vec::new()));
+        Ok(Err(ItemRefusal { tried, ..refusal }))
     }
 
     /// How much of an item is taken; only what its charge way asks for is read.
@@ -336,7 +394,7 @@ impl Authorize {
         let is_browser = self.request.deployment_type == Some(DeploymentType::Browser) || self.origin_header.is_some();
         let host = self.host();
         let validation = self.request.validation.as_ref();
-        let domain = if is_browser { host.as_deref() } else { validation.and_then(|given| given.domain.as_deref()) };
+        let domain = if is_browser { host.as_deref() } else { validation.and_then(|given| given.domain.as_deref()).map(without_port) };
         let given = Characteristics {
             domain,
             application_id: validation.and_then(|given| given.application_id.as_deref()),

@@ -86,7 +86,7 @@ impl ImportLicense {
             if known.document == self.document {
                 return Ok(true);
             }
-            if known.issued_at > license.issued_at.timestamp() {
+            if (known.issued_at, known.document.as_str()) > (license.issued_at.timestamp(), self.document.as_str()) {
                 return Err(Refusal::Conflict(format!(
                     "a newer issue of license {} is installed (of {}, this file is of {}): import the newest file",
                     license.license_id,
@@ -185,7 +185,11 @@ impl ImportLicense {
     fn renew(&self, ledger: &mut Ledger<'_>, catalog: &Catalog) -> Result<Vec<(String, ItemId)>, Error> {
         let mut renewed = Vec::new();
         for code in catalog.codes().into_iter().filter(|code| code.organization_id == self.license.organization_id) {
-            let joins = |item: &&LicenseItem| item.renews.is_some_and(|old| code.state.items.contains(&old)) && !code.state.items.contains(&item.item_id);
+            // Only its own vendor renews an item.
+            let is_ours = |old| catalog.vendor_of(old) == Some(self.vendor_kid.as_str()) || self.license.items.iter().any(|item| item.item_id == old);
+            let joins = |item: &&LicenseItem| {
+                item.renews.is_some_and(|old| code.state.items.contains(&old) && is_ours(old)) && !code.state.items.contains(&item.item_id)
+            };
             let joining: Vec<ItemId> = self.license.items.iter().filter(joins).map(|item| item.item_id).collect();
             if joining.is_empty() {
                 continue;

@@ -55,10 +55,10 @@ impl Command for IssueStatement {
         let now = ledger.now();
         let today = DateTime::from_timestamp(now, 0).map(|time| time.date_naive()).unwrap_or_default();
         if self.from > self.to {
-            return Ok(Err(Refusal::Invalid("from", "is later than `to`: exchange them".into())));
+            return Ok(Err(Refusal::Invalid("from", "the first day (from) is later than the last one (to): exchange them".into())));
         }
         if self.to > today {
-            return Ok(Err(Refusal::Invalid("to", format!("is in the future: it is {today} in UTC"))));
+            return Ok(Err(Refusal::Invalid("to", format!("the last day (to) is in the future: it is {today} in UTC"))));
         }
         let mut organizations: Vec<&OrganizationId> = catalog.licenses().map(|license| &license.organization_id).collect();
         organizations.dedup();
@@ -73,7 +73,7 @@ impl Command for IssueStatement {
                 let names: Vec<&str> = several.iter().map(|id| id.as_str()).collect();
                 return Ok(Err(Refusal::Invalid(
                     "organization_id",
-                    format!("this server holds licenses of {}: say which one the statement is for", names.join(", ")),
+                    format!("this server holds licenses of {}: say which one the statement is for (--organization)", names.join(", ")),
                 )));
             }
         };

@@ -6,6 +6,7 @@
 //! | [`authorize`] | a device wants to work |
 //! | [`trial`] | the public trial of a device that names nothing |
 //! | [`accept_reports`] | a device tells what it did |
+//! | [`payers`] | which items a report is for |
 //! | [`release_seat`] | a device or the admin gives a seat back |
 //! | [`reset_device`] | the admin lets a device in again after a clone alarm |
 //! | [`import_license`] | the admin brings a license file |
@@ -19,6 +20,7 @@ pub mod authorize;
 pub mod handshake;
 pub mod import_license;
 pub mod issue_statement;
+mod payers;
 pub mod release_seat;
 pub mod reset_device;
 pub mod revoke_license;

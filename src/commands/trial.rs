@@ -3,9 +3,9 @@
 
 use super::authorize::Counted;
 use crate::clock::rfc3339;
-use crate::licensing::ClientUuid;
 use crate::licensing::decision::Grant;
 use crate::licensing::item::same_word;
+use crate::licensing::{ClientUuid, LicenseItem, grace};
 use crate::protocol::ErrorCode;
 use crate::store::catalog::Catalog;
 use crate::store::facts::TrialStart;
@@ -49,13 +49,17 @@ impl TrialTerm {
     }
 }
 
-/// The code whose trial item serves this product; one of another product where there is
-/// none, so that the device learns what the trial is for.
-pub(super) fn find_code<'c>(catalog: &'c Catalog, product: &str) -> Option<&'c Handshake> {
-    let has_trial =
-        |code: &&Handshake, of_product: bool| catalog.items_in_order(code).iter().any(|item| item.trial && (!of_product || same_word(&item.product, product)));
-    let codes = catalog.codes();
-    codes.iter().copied().find(|code| has_trial(code, true)).or_else(|| codes.into_iter().find(|code| has_trial(code, false)))
+/// The code whose trial item serves this product now; else one whose trial has ended or is for
+/// another product, so that the device learns what it was for.
+pub(super) fn find_code<'c>(catalog: &'c Catalog, product: &str, now: i64) -> Option<&'c Handshake> {
+    let fitness = |item: &LicenseItem| {
+        let of_product = same_word(&item.product, product);
+        let in_force = (item.starts_at()..=grace::end_at(item)).contains(&now) && !catalog.is_revoked(item.item_id);
+        (of_product, in_force)
+    };
+    let best_of = |code: &&Handshake| catalog.items_in_order(code).into_iter().filter(|item| item.trial).map(fitness).max();
+    // Of several that are as good, the oldest code.
+    catalog.codes().into_iter().rev().filter(|code| best_of(code).is_some()).max_by_key(best_of)
 }
 
 /// Whether a device may begin a trial, or goes on with the one it began.

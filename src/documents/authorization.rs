@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::keys::{SigningKey, VerifyingKey};
 use super::server_certificate::ServerCertificate;
 use super::{Error, Jws, PreparedHeader};
-use crate::licensing::{ChargeWay, ClientUuid, CodeId, HandshakeCode, ItemId, OrganizationId, ServerUuid};
+use crate::licensing::{ChargeWay, ClientUuid, CodeId, DeploymentType, HandshakeCode, ItemId, OrganizationId, ServerUuid};
 
 /// `typ` of its header.
 pub const TYP: &str = "tk-authorization+jws";
@@ -40,6 +40,16 @@ pub struct Claims {
     pub hid: CodeId,
     /// What it permits.
     pub items: Vec<AuthorizedItem>,
+    /// The kind of machine that asked. This and the next two tell which items its reports may
+    /// be charged to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deployment_type: Option<DeploymentType>,
+    /// The edition that asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub edition: Option<String>,
+    /// The version that asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub product_version: Option<String>,
 }
 
 /// One license item that serves the device.
@@ -153,6 +163,9 @@ pub(crate) mod tests {
             hs,
             hid: CodeId(Uuid::new_v4()),
             items: vec![item],
+            deployment_type: None,
+            edition: None,
+            product_version: None,
         }
     }
 

@@ -54,14 +54,58 @@ pub fn replace_file(path: &Path, bytes: &[u8], mode: u32) -> Result<(), Error> {
     temporary.push(name);
     temporary.push(format!(".{}.tmp", super::random_uuid().simple()));
     let temporary = path.with_file_name(temporary);
-    write_new_file(&temporary, bytes, mode).map_err(|error| match error {
-        Error::File { detail, .. } => Error::File { path: path.display().to_string(), detail },
-        other => other,
-    })?;
+    write_new_file(&temporary, bytes, mode).map_err(|error| error.renamed(path))?;
     fs::rename(&temporary, path).and_then(|()| sync_parent(path)).map_err(|error| {
         let _ = fs::remove_file(&temporary);
         trouble(path, "write the file", &error)
     })
+}
+
+/// Writes a document where somebody asked for it. What stands there already is replaced only
+/// when it is a document too, and none of the files that this one is made from: a slip of the
+/// hand must not cost a private key. Links are followed, and what is no file (a pipe, a device)
+/// is written into.
+pub fn write_document(path: &Path, bytes: &[u8], inputs: &[&Path]) -> Result<(), Error> {
+    let refuse = |detail: &str| Err(Error::File { path: path.display().to_string(), detail: detail.into() });
+    let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    match fs::metadata(&target) {
+        Err(_) => {}
+        Ok(found) if found.is_dir() => return refuse("is a directory; give the name of a file"),
+        Ok(found) if !found.is_file() => {
+            let written = OpenOptions::new().write(true).open(&target).and_then(|mut file| file.write_all(bytes));
+            return written.map_err(|error| trouble(path, "write", &error));
+        }
+        Ok(_) if inputs.iter().any(|input| fs::canonicalize(input).is_ok_and(|input| input == target)) => {
+            return refuse("is one of the files that are read, and still needed; write to another file");
+        }
+        Ok(_) if !is_document(&target) => return refuse("exists, and is no document of this program; it is not overwritten: choose another name"),
+        Ok(_) => {}
+    }
+    replace_file(&target, bytes, 0o644).map_err(|error| error.renamed(path))
+}
+
+/// Whether a document could be written there, as far as can be told without writing it.
+pub fn check_document_target(path: &Path) -> Result<(), Error> {
+    let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    match fs::metadata(&target) {
+        Ok(found) if found.is_dir() => Err(Error::File { path: path.display().to_string(), detail: "is a directory; give the name of a file".into() }),
+        Ok(found) if !found.is_file() => Ok(()),
+        Ok(_) if !is_document(&target) => Err(Error::File {
+            path: path.display().to_string(),
+            detail: "exists, and is no document of this program; it is not overwritten: choose another name".into(),
+        }),
+        _ => {
+            let trial = target.with_file_name(format!(".{}.tmp", super::random_uuid().simple()));
+            write_new_file(&trial, b"", 0o600).map_err(|error| error.renamed(path))?;
+            fs::remove_file(&trial).map_err(|error| trouble(path, "write the file", &error))
+        }
+    }
+}
+
+/// Armored, a product key, or empty.
+fn is_document(path: &Path) -> bool {
+    let Ok(text) = read_text(path, 8 * 1024 * 1024) else { return false };
+    text.trim().is_empty() || text.contains("-----BEGIN TOLLKEEPER ") || text.starts_with("eyJ")
 }
 
 /// Reads a text file of at most `max_bytes`.
@@ -116,6 +160,31 @@ mod tests {
         replace_file(&path, b"two", 0o644).expect("replaced");
         assert_eq!(read_text(&path, 100), Ok("two".into()));
         assert_eq!(fs::read_dir(dir.path()).expect("list").count(), 1);
+    }
+
+    #[test]
+    fn a_document_replaces_documents_only_and_never_what_it_is_made_from() {
+        let dir = tempfile::tempdir().expect("dir");
+        let at = |name: &str| dir.path().join(name);
+        let armored = "-----BEGIN TOLLKEEPER LICENSE-----\nx\n-----END TOLLKEEPER LICENSE-----\n";
+        fs::write(at("vendor.key"), "-----BEGIN PRIVATE KEY-----").expect("key");
+        fs::write(at("old.lic"), armored).expect("license");
+        let refusal = |path: &Path| write_document(path, b"new", &[&at("old.lic")]).expect_err("refused").to_string();
+        assert!(refusal(&at("vendor.key")).contains("not overwritten"));
+        assert!(refusal(&dir.path().join("../").join(dir.path().file_name().expect("name")).join("old.lic")).contains("still needed"));
+        assert!(refusal(dir.path()).contains("directory"));
+        assert!(check_document_target(&at("vendor.key")).is_err() && check_document_target(&at("nowhere/a.lic")).is_err());
+        assert_eq!((check_document_target(&at("new.lic")), fs::read_dir(dir.path()).expect("list").count()), (Ok(()), 2));
+        write_document(&at("old.lic"), armored.as_bytes(), &[]).expect("a document in place of a document");
+        write_document(&at("new.lic"), b"new", &[&at("old.lic")]).expect("a new file");
+        assert_eq!(read_text(&at("new.lic"), 9), Ok("new".into()));
+        #[cfg(unix)]
+        {
+            std::os::unix::fs::symlink(at("old.lic"), at("link.lic")).expect("link");
+            write_document(&at("link.lic"), b"-----BEGIN TOLLKEEPER again", &[]).expect("followed");
+            assert!(fs::symlink_metadata(at("link.lic")).expect("there").is_symlink());
+            assert_eq!(read_text(&at("old.lic"), 99), Ok("-----BEGIN TOLLKEEPER again".into()));
+        }
     }
 
     #[test]

@@ -198,6 +198,14 @@ impl Error {
         Self::Field { field: field.into(), detail: detail.into() }
     }
 
+    /// The same trouble, told of the file that somebody named.
+    pub(crate) fn renamed(self, path: &std::path::Path) -> Self {
+        match self {
+            Self::File { detail, .. } => Self::File { path: path.display().to_string(), detail },
+            other => other,
+        }
+    }
+
     /// The same trouble, told with the file it is in.
     pub fn in_file(self, path: &std::path::Path) -> Self {
         match self {

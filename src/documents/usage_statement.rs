@@ -90,7 +90,8 @@ pub struct StatementItem {
     pub overuse: u64,
     /// Units charged to this item, all time, as of `head`.
     pub total: u64,
-    /// The highest number of seats, or of use in one slot, from first to last day.
+    /// The highest use in one slot from first to last day; for seats, how many were held when the
+    /// statement was made.
     pub peak: u64,
 }
 

@@ -23,6 +23,7 @@ use super::idle;
 use super::ops::not_found;
 use super::problem::Failure;
 use crate::clock::{Clock as _, ManualClock, rfc3339};
+use crate::documents::{LicenseFile, RevocationFile, VerifyingKey};
 use crate::licensing::Span;
 use crate::protocol::{BadField, ErrorCode, Problem};
 use crate::store::catalog::Catalog;
@@ -150,6 +151,20 @@ pub struct SandboxCode {
 }
 
 impl Sandbox {
+    /// A license of a real vendor has no business on a clock that anybody may move.
+    pub fn check_vendor(&self, file: &str) -> Result<(), Failure> {
+        let named = LicenseFile::parse(file).map(|file| file.kid().to_owned()).or_else(|_| RevocationFile::parse(file).map(|file| file.kid().to_owned()));
+        let own = VerifyingKey::from_spki_pem(&self.place.vendor_public_key).map(|key| key.kid().to_owned());
+        match (named, own) {
+            (Ok(named), Ok(own)) if named != own => Err(Failure::malformed(
+                "file",
+                format!("it is signed by another vendor than this sandbox's own: issue licenses for it with {}", self.place.vendor_key_file.display()),
+            )),
+            // What cannot be read at all is refused with more words further on.
+            _ => Ok(()),
+        }
+    }
+
     /// A sandbox without faults.
     pub fn new(clock: ManualClock, place: Place) -> Self {
         Self { clock, place, state: watch::Sender::default() }

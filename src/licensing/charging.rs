@@ -8,7 +8,6 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::charge_way::Unit;
 use super::grace;
 use super::id::ItemId;
 use super::item::{LicenseItem, same_word};
@@ -70,12 +69,11 @@ impl Purse {
     }
 }
 
-/// Whether use of this product and module, counted in this unit at this time, may be
-/// charged to the item. Time is the slot's, not today's: a report may come 30 days late.
-pub fn matches(item: &LicenseItem, product: &str, module: Option<&str>, unit: Unit, slot_start: i64) -> bool {
+/// Whether use of this product and module at this time is covered by the item. Time is the
+/// slot's, not today's: a report may come 30 days late.
+pub fn covers(item: &LicenseItem, product: &str, module: Option<&str>, slot_start: i64) -> bool {
     same_word(&item.product, product)
         && module.is_none_or(|module| item.permits_module(module))
-        && item.charge_way.quota_unit().is_none_or(|wanted| wanted == unit)
         && slot_start + super::slot::SLOT_SECONDS > item.starts_at()
         && slot_start <= grace::end_at(item)
 }
@@ -133,20 +131,24 @@ pub struct SlotState {
     pub active: u64,
     /// How much of that by this machine.
     pub of_machine: u64,
+    /// How many devices or instances the report has.
+    pub wanted: u64,
     /// What is left of its tolerance.
     pub tolerance_left: u64,
 }
 
-/// Which of several `concurrent_*` items, in usage order, counts a report that has this many
-/// devices or instances: the first whose quota has room in this slot (a machine that is
-/// counted there already needs room only for what is more), else the first whose tolerance
-/// has, else the last. Nothing is dropped.
-pub fn pick_slot(states: &[SlotState], wanted: u64) -> Option<usize> {
-    let beyond = |state: &SlotState| (state.active - state.of_machine + wanted.max(state.of_machine)).saturating_sub(state.quota);
-    let grows = |state: &SlotState| beyond(state).saturating_sub(state.active.saturating_sub(state.quota));
+/// Which of several `concurrent_*` items, in usage order, counts a report: the one where the
+/// machine is counted in this slot already, so that it is counted once; else the first whose
+/// quota has room in this slot, else the first whose tolerance has, else the last. Nothing is
+/// dropped.
+pub fn pick_slot(states: &[SlotState]) -> Option<usize> {
+    let beyond = |state: &SlotState| (state.active + state.wanted).saturating_sub(state.quota);
+    let grows = |state: &SlotState| beyond(state) - state.active.saturating_sub(state.quota);
     let last = states.len().checked_sub(1)?;
-    let with_room = states.iter().position(|state| beyond(state) == 0 || state.of_machine >= wanted);
-    Some(with_room.or_else(|| states.iter().position(|state| grows(state) <= state.tolerance_left)).unwrap_or(last))
+    let counted = states.iter().position(|state| state.of_machine > 0);
+    let with_room = || states.iter().position(|state| beyond(state) == 0);
+    let with_tolerance = || states.iter().position(|state| grows(state) <= state.tolerance_left);
+    Some(counted.or_else(with_room).or_else(with_tolerance).unwrap_or(last))
 }
 
 #[cfg(test)]
@@ -199,18 +201,19 @@ mod tests {
 
     #[test]
     fn a_concurrent_report_counts_where_its_slot_has_room() {
-        let state = |active, of_machine, tolerance_left| SlotState { quota: 10, active, of_machine, tolerance_left };
+        let state = |active, of_machine, tolerance_left| SlotState { quota: 10, active, of_machine, wanted: 0, tolerance_left };
         for (states, wanted, expected) in [
             (vec![], 1, None),
             (vec![state(9, 0, 0), state(0, 0, 0)], 1, Some(0)),
             (vec![state(10, 0, 0), state(0, 0, 0)], 1, Some(1)),
             (vec![state(10, 4, 0), state(0, 0, 0)], 4, Some(0)),
-            (vec![state(10, 4, 0), state(0, 0, 0)], 5, Some(1)),
+            (vec![state(10, 4, 0), state(0, 0, 0)], 5, Some(0)),
             (vec![state(10, 0, 5), state(10, 0, 5)], 5, Some(0)),
             (vec![state(10, 0, 4), state(10, 0, 5)], 5, Some(1)),
             (vec![state(10, 0, 0), state(10, 0, 0)], 5, Some(1)),
         ] {
-            assert_eq!(pick_slot(&states, wanted), expected, "{states:?} for {wanted}");
+            let states: Vec<_> = states.into_iter().map(|state| SlotState { wanted, ..state }).collect();
+            assert_eq!(pick_slot(&states), expected, "{states:?} for {wanted}");
         }
     }
 
@@ -218,10 +221,9 @@ mod tests {
     fn a_late_report_is_matched_by_its_own_time() {
         let item = scan_item(1);
         let end = grace::end_at(&item);
-        assert!(matches(&item, "DBR", Some("qr-code"), Unit::Scan, end));
-        assert!(!matches(&item, "dbr", None, Unit::Scan, end + 1));
-        assert!(!matches(&item, "dbr", None, Unit::Page, end));
-        assert!(!matches(&item, "ocr", None, Unit::Scan, end));
+        assert!(covers(&item, "DBR", Some("qr-code"), end));
+        assert!(!covers(&item, "dbr", None, end + 1));
+        assert!(!covers(&item, "ocr", None, end));
     }
 
     proptest! {

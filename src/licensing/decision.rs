@@ -98,7 +98,7 @@ pub struct Refusal {
 
 impl Refusal {
     /// The reason of the attempt that got furthest, the first one where several got as far.
-    fn furthest(tried: Vec<Attempt>) -> Self {
+    pub fn of(tried: Vec<Attempt>) -> Self {
         let best = tried.iter().rev().max_by_key(|attempt| attempt.reason).cloned();
         match best {
             Some(Attempt { item_id, reason, expected, given }) => Self { reason, item_id: Some(item_id), expected, given, tried },
@@ -175,12 +175,21 @@ pub fn shortlist<'a>(request: &Request<'_>, offers: &[Offer<'a>], now: i64) -> R
         }
     }
     if fitting.is_empty() {
-        return Err(Refusal::furthest(tried));
+        return Err(Refusal::of(tried));
     }
     let uncovered = |module: &&String| !fitting.iter().any(|item| item.permits_module(module));
     if let Some(module) = request.modules.iter().find(uncovered) {
         let mut covered: Vec<&str> = fitting.iter().flat_map(|item| item.modules.iter().map(String::as_str)).collect();
         covered.dedup();
+        // An item that is for this module and failed further on tells more than 204 does.
+        let hindered: Vec<Attempt> = offers
+            .iter()
+            .filter(|offer| !offer.item.modules.is_empty() && offer.item.permits_module(module))
+            .filter_map(|offer| tried.iter().find(|attempt| attempt.item_id == offer.item.item_id && attempt.reason > Reason::Module).cloned())
+            .collect();
+        if !hindered.is_empty() {
+            return Err(Refusal { tried, ..Refusal::of(hindered) });
+        }
         let (expected, given) = (covered.join(", "), module.clone());
         tried.extend(fitting.iter().map(|item| Attempt {
             item_id: item.item_id,
@@ -216,7 +225,7 @@ pub fn decide<'a>(request: &Request<'_>, candidates: &[(&'a LicenseItem, ItemSta
         }
     }
     if chosen.is_empty() || !missing.is_empty() {
-        return Err(Refusal::furthest(tried));
+        return Err(Refusal::of(tried));
     }
     let expires_at = chosen
         .iter()
@@ -311,12 +320,36 @@ fn fit(request: &Request<'_>, offer: &Offer<'_>, offers: &[Offer<'_>], now: i64)
     if now > grace::end_at(item) {
         return fail(Reason::Expired, format!("until {}, grace included", crate::clock::rfc3339(grace::end_at(item))), crate::clock::rfc3339(now));
     }
-    match item.depends_on {
-        Some(needed) if !offers.iter().any(|other| other.item.item_id == needed) => {
-            fail(Reason::Dependency, format!("item {needed} in the same handshake code"), "not there".into())
+    if let Some(needed) = item.depends_on {
+        let core: Vec<&Offer<'_>> = offers.iter().filter(|other| stands_for(other.item, needed, offers)).collect();
+        let is_in_force = |core: &&&Offer<'_>| !core.revoked && (core.item.starts_at()..=grace::end_at(core.item)).contains(&now);
+        if !core.iter().any(|core| is_in_force(&core)) {
+            let found = if core.is_empty() { "not there" } else { "revoked, ended or not begun" };
+            return fail(Reason::Dependency, format!("item {needed} in force in the same handshake code"), found.into());
         }
-        _ => Ok(()),
+        // An add-on does not stand in for the product that it adds to.
+        if !item.modules.is_empty() && request.modules.is_empty() {
+            return fail(Reason::Module, item.modules.join(", "), "none of these modules".into());
+        }
     }
+    Ok(())
+}
+
+/// Whether an item of the code is the needed one, or renews it, or renews one that does.
+fn stands_for(item: &LicenseItem, needed: ItemId, offers: &[Offer<'_>]) -> bool {
+    let mut current = item;
+    for _ in 0..=offers.len() {
+        match current.renews {
+            _ if current.item_id == needed => return true,
+            Some(renewed) if renewed == needed => return true,
+            Some(renewed) => match offers.iter().find(|offer| offer.item.item_id == renewed) {
+                Some(offer) => current = offer.item,
+                None => return false,
+            },
+            None => return false,
+        }
+    }
+    false
 }
 
 #[cfg(test)]

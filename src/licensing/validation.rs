@@ -120,6 +120,14 @@ pub fn clean_name(text: &str) -> Result<String, String> {
     }
 }
 
+/// A domain as an application tells it, without the port that it may have.
+pub fn without_port(domain: &str) -> &str {
+    match domain.rsplit_once(':') {
+        Some((host, port)) if !host.contains(':') && port.bytes().all(|b| b.is_ascii_digit()) => host,
+        _ => domain,
+    }
+}
+
 /// The host of an `Origin` header (`https://scan.example.com:8443`), lower case.
 pub fn origin_host(origin: &str) -> Option<String> {
     let (_, rest) = origin.split_once("://")?;

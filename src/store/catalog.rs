@@ -2,6 +2,7 @@
 //! twice a month.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use rusqlite::Connection;
 
@@ -19,6 +20,8 @@ pub struct CatalogItem {
     pub license_id: LicenseId,
     /// The organization of its license.
     pub organization_id: OrganizationId,
+    /// The vendor who signed it.
+    pub vendor_kid: Arc<str>,
     /// Since when and why it is revoked, if it is.
     pub revoked: Option<Revoked>,
 }
@@ -39,9 +42,16 @@ impl Catalog {
         let mut catalog = Self::default();
         let revoked = licenses::list_revoked(connection)?;
         for (license, items) in licenses::list(connection)? {
+            let vendor_kid: Arc<str> = license.vendor_kid.as_str().into();
             for item in items {
                 let revoked = revoked.iter().find(|(id, _)| *id == item.item_id).map(|(_, revoked)| revoked.clone());
-                let entry = CatalogItem { item, license_id: license.license_id, organization_id: license.organization_id.clone(), revoked };
+                let entry = CatalogItem {
+                    item,
+                    license_id: license.license_id,
+                    organization_id: license.organization_id.clone(),
+                    vendor_kid: Arc::clone(&vendor_kid),
+                    revoked,
+                };
                 // Licenses come by number: the lower one keeps an item that two of them name.
                 catalog.items.entry(entry.item.item_id).or_insert(entry);
             }
@@ -87,6 +97,11 @@ impl Catalog {
     /// All items, by number.
     pub fn items(&self) -> impl Iterator<Item = &CatalogItem> {
         self.items.values()
+    }
+
+    /// Whose item it is.
+    pub fn vendor_of(&self, id: ItemId) -> Option<&str> {
+        self.items.get(&id).map(|entry| entry.vendor_kid.as_ref())
     }
 
     /// Whether the vendor revoked an item.

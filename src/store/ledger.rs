@@ -23,6 +23,8 @@ pub(super) struct Memory {
     catalog: Option<Arc<Catalog>>,
     /// Whether what the readers were given last is out of date.
     pub(super) is_catalog_new: bool,
+    /// The minute, and how many refusals without a code were kept in it.
+    strangers: (i64, u32),
     pub(super) used: HashMap<ItemId, u64>,
     pub(super) seats: HashMap<ItemId, seats::Count>,
     pub(super) excess: HashMap<ItemId, slots::Excess>,
@@ -37,6 +39,7 @@ impl Memory {
             latest_stamp: facts::latest_stamp(connection)?,
             catalog: None,
             is_catalog_new: false,
+            strangers: (0, 0),
             used: HashMap::new(),
             seats: HashMap::new(),
             excess: HashMap::new(),
@@ -95,6 +98,16 @@ impl<'t> Ledger<'t> {
     /// before every commit.
     pub fn flush(&mut self) -> Result<(), Error> {
         usage::write(self.connection, &mut self.memory.deltas)
+    }
+
+    /// Whether the refusal of a request that names no code of this server is kept: so many in
+    /// a minute are.
+    pub fn may_keep_stranger(&mut self) -> bool {
+        const IN_A_MINUTE: u32 = 20;
+        let minute = self.now().div_euclid(60);
+        let strangers = &mut self.memory.strangers;
+        *strangers = if strangers.0 == minute { (minute, strangers.1.saturating_add(1)) } else { (minute, 1) };
+        strangers.1 <= IN_A_MINUTE
     }
 
     /// Sets a value that is this machine's alone.

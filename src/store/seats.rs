@@ -109,6 +109,17 @@ pub fn held(ledger: &Ledger<'_>, client: ClientUuid, item: ItemId, now: i64) -> 
     Ok(find(ledger.connection(), client, item)?.filter(|seat| seat.active_until > now).map_or(0, |seat| seat.instances))
 }
 
+/// Since when (seconds) the device holds no seat of the item, because it was released or its
+/// time has passed; `None`: it holds one. A device that never had one is long without.
+pub fn free_since(ledger: &Ledger<'_>, client: ClientUuid, item: ItemId, now: i64) -> Result<Option<i64>, Error> {
+    Ok(match find(ledger.connection(), client, item)? {
+        None => Some(i64::MIN),
+        Some(seat) if seat.active_until > now => None,
+        Some(seat) if seat.active_until == 0 => Some(seat.released_stamp.div_euclid(1_000_000)),
+        Some(seat) => Some(seat.active_until),
+    })
+}
+
 /// Whether the device holds a seat of the item at `now` (seconds).
 pub fn holds(ledger: &Ledger<'_>, client: ClientUuid, item: ItemId, now: i64) -> Result<bool, Error> {
     Ok(held(ledger, client, item, now)? > 0)

@@ -171,6 +171,130 @@ fn seats_that_begin_with_first_use_may_pass_the_limit_and_are_recorded_as_overus
     assert_eq!(code_of(site.device("216998-100").authorize()), 120);
 }
 
+// Who pays.
+
+#[test]
+fn use_is_charged_to_items_that_could_have_served_the_device() {
+    let scan = |id: u64, quota: u64, kind: &str| item(json!({"item_id": id, "charge_way": "scan", "quota": quota, "deployment_types": [kind]}));
+    let mut browser = scan(1, 100, "browser");
+    browser.valid_to = "2027-01-01T00:00:00Z".parse().expect("time");
+    let (site, _) = Site::licensed(vec![browser, scan(2, 100, "mobile")]);
+    let mut device = site.device("216998-100");
+    device.authorize().expect("as a phone");
+    let mut report = device.scans(site.now() - SLOT, json!({"QR Code": 105}));
+    device.report(&[report.clone()]).expect("taken");
+    assert_eq!((site.item(1)["used"].clone(), site.item(2)["used"].clone()), (json!(0), json!(105)));
+    // The same in one request of many, with another id.
+    report["report_id"] = json!(uuid::Uuid::new_v4());
+    device.report(&[report]).expect("taken");
+    assert_eq!((site.item(2)["used"].clone(), site.item(2)["overuse"].clone()), (json!(210), json!(105)));
+}
+
+#[test]
+fn a_report_keeps_the_seat_of_its_own_authorization() {
+    let seat = |id: u64| item(json!({"item_id": id, "charge_way": "device", "period": "day", "quota": 1, "grace": {"percent": 0}}));
+    let (site, _) = Site::licensed(vec![seat(1), seat(2)]);
+    let (mut x, mut y) = (site.device("216998-100"), site.device("216998-100"));
+    x.authorize().expect("the seat of item 1");
+    y.authorize().expect("the seat of item 2");
+    site.clock.advance_seconds(20 * 3_600);
+    use_in(&y, site.now() - SLOT, json!({}));
+    site.clock.advance_seconds(5 * 3_600);
+    assert_eq!((site.item(1)["used"].clone(), site.item(2)["used"].clone()), (json!(0), json!(1)));
+    y.authorize().expect("it moves to item 1, which is free");
+    assert_eq!((site.item(1)["used"].clone(), site.item(2)["used"].clone()), (json!(1), json!(0)), "and does not keep two seats");
+}
+
+#[test]
+fn a_device_that_works_without_a_seat_takes_one_again_and_is_counted_as_overuse() {
+    let (site, _) = Site::licensed(vec![item(json!({"charge_way": "device", "period": "day", "quota": 1, "grace": {"percent": 0}}))]);
+    let (mut first, mut second) = (site.device("216998-100"), site.device("216998-100"));
+    first.authorize().expect("the only seat");
+    let body = json!({"client_uuid": first.client, "authorization": first.authorization});
+    assert_eq!(first.transport.post_json("/api/v1/release", &body, &[]).expect("answered").status, 204);
+    second.authorize().expect("the seat was given back");
+    // What was done before the release is taken and takes no seat.
+    use_in(&first, site.now() - SLOT, json!({}));
+    assert_eq!((number(&site, "used"), number(&site, "overuse")), (1, 0));
+    site.clock.advance_seconds(3_600);
+    use_in(&first, site.now() - SLOT, json!({}));
+    assert_eq!((number(&site, "used"), number(&site, "overuse")), (2, 1), "it went on working");
+}
+
+#[test]
+fn seats_units_and_slots_are_counted_apart() {
+    let core = item(json!({"item_id": 1, "charge_way": "device", "period": "year", "quota": 9, "modules": ["core"], "valid_to": "2027-01-01T00:00:00Z"}));
+    let ocr = item(json!({"item_id": 2, "charge_way": "scan", "quota": 100, "modules": ["ocr"]}));
+    let dpm = item(json!({"item_id": 3, "charge_way": "concurrent_instance", "quota": 5, "modules": ["dpm"]}));
+    let (site, _) = Site::licensed(vec![core, ocr, dpm]);
+    let mut device = site.device("216998-100");
+    device.authorize_with(json!({"modules": ["core", "ocr", "dpm"], "instances": 4})).expect("all three");
+    use_in(&device, site.now() - SLOT, json!({"counts": {"QR Code": 50}}));
+    assert_eq!([1, 2, 3].map(|id| site.item(id)["used"].as_u64().expect("a number")), [1, 50, 4]);
+}
+
+#[test]
+fn a_code_that_was_deleted_and_made_again_still_takes_the_reports_of_before() {
+    let (site, _) = Site::licensed(vec![Vendor::scan_item(1)]);
+    site.admin(Method::Post, "handshakes", Some(json!({"handshake_code": "216998-line4", "items": [1]})));
+    let mut device = site.device("216998-line4");
+    device.authorize().expect("authorized");
+    site.admin(Method::Delete, "handshakes/216998-line4", None);
+    site.admin(Method::Post, "handshakes", Some(json!({"handshake_code": "216998-line4", "items": []})));
+    use_in(&device, site.now() - SLOT, json!({}));
+    assert_eq!(number(&site, "used"), 1);
+}
+
+#[test]
+fn one_request_of_many_slots_spends_a_tolerance_no_further_than_many_requests_would() {
+    let concurrent = |id: u64, grace: Value| item(json!({"item_id": id, "charge_way": "concurrent_device", "quota": 1, "grace": grace}));
+    let (site, _) =
+        Site::licensed(vec![concurrent(1, json!({"tolerance": 1, "growth_per_day": 0})), concurrent(2, json!({"tolerance": 0, "growth_per_day": 0}))]);
+    let mut devices: Vec<Device> = (0..3).map(|_| site.device("216998-100")).collect();
+    for device in &mut devices {
+        device.authorize().expect("authorized");
+    }
+    for device in &devices {
+        let reports: Vec<Value> = (1..=10).map(|slot| device.scans(site.now() - slot * SLOT, json!({"QR Code": 1}))).collect();
+        device.report(&reports).expect("taken");
+    }
+    // 10 slots with 3 devices on 1 + 1: one excess each, one of them tolerated.
+    assert_eq!((site.item(1)["overuse"].clone(), site.item(2)["overuse"].clone()), (json!(0), json!(9)));
+}
+
+#[test]
+fn an_authorization_holds_items_of_one_vendor() {
+    let dpm = |id: u64, modules: Value| item(json!({"item_id": id, "charge_way": "scan", "quota": 10, "modules": modules}));
+    let (site, _) = Site::licensed(vec![dpm(1, json!(["qr-code"]))]);
+    let other = site.trust(Vendor::new());
+    site.import(&other, 101, "216998", vec![dpm(2, json!(["dpm"])), item(json!({"item_id": 3, "charge_way": "scan", "quota": 10, "renews": 1}))]);
+    assert_eq!(site.admin_get("handshakes/216998-100")["items"], json!([1]), "nobody renews another vendor's item");
+    site.admin(Method::Patch, "handshakes/216998-100", Some(json!({"items": [1, 2]})));
+    let mut device = site.device("216998-100");
+    assert_eq!(code_of(device.authorize_with(json!({"modules": ["qr-code", "dpm"]}))), 204);
+    device.authorize_with(json!({"modules": ["dpm"]})).expect("of the other vendor");
+    use_in(&device, site.now() - SLOT, json!({}));
+    assert_eq!((site.item(1)["used"].clone(), site.item(2)["used"].clone()), (json!(0), json!(1)));
+}
+
+#[test]
+fn an_add_on_serves_nobody_alone_and_needs_a_core_in_force() {
+    let core = item(json!({"item_id": 1, "charge_way": "scan", "quota": 100, "valid_to": "2026-12-01T00:00:00Z"}));
+    let dpm = item(json!({"item_id": 2, "charge_way": "scan", "quota": 100, "modules": ["dpm"], "depends_on": 1}));
+    let (site, vendor) = Site::licensed(vec![core, dpm]);
+    let mut device = site.device("216998-100");
+    device.authorize().expect("on the core");
+    use_in(&device, site.now() - SLOT, json!({}));
+    assert_eq!((site.item(1)["used"].clone(), site.item(2)["used"].clone()), (json!(1), json!(0)));
+    device.authorize_with(json!({"modules": ["dpm"]})).expect("on the add-on");
+    site.clock.advance_seconds(30 * DAY);
+    assert_eq!(code_of(device.authorize_with(json!({"modules": ["dpm"]}))), 124, "the core has ended");
+    // A renewal of the core stands for it, even when the old one is taken out.
+    site.import(&vendor, 101, "216998", vec![item(json!({"item_id": 3, "charge_way": "scan", "quota": 100, "renews": 1}))]);
+    site.admin(Method::Patch, "handshakes/216998-100", Some(json!({"items": [2, 3]})));
+    device.authorize_with(json!({"modules": ["dpm"]})).expect("on the add-on again");
+}
+
 // The public trial.
 
 fn trial_site() -> (Site, Vendor) {

@@ -85,10 +85,7 @@ fn every_sentence_with_a_number_holds() {
         ("10 instances, 10 servers x 10: 112 slots", json!(10_000u64.div_ceil(excess(100, 10))), json!(112)),
         (
             "a report counts where its slot has room",
-            json!(pick_slot(
-                &[SlotState { quota: 1, active: 1, of_machine: 0, tolerance_left: 9 }, SlotState { quota: 1, active: 0, of_machine: 0, tolerance_left: 0 }],
-                1
-            )),
+            json!(pick_slot(&[(1, 9), (0, 0)].map(|(active, tolerance_left)| SlotState { quota: 1, active, of_machine: 0, wanted: 1, tolerance_left }))),
             json!(1),
         ),
         // §5

@@ -88,7 +88,7 @@ pub(super) fn product_key(args: ProductKeyArgs, now: i64) -> Result<Vec<String>,
     match args.out {
         None => Ok(vec![line]),
         Some(out) => {
-            files::replace_file(&out, format!("{line}\n").as_bytes(), 0o644).map_err(told)?;
+            files::write_document(&out, format!("{line}\n").as_bytes(), &[]).map_err(told)?;
             Ok(vec![
                 format!("Wrote {}: product key {} for {} until {}", out.display(), key.product_key_id, key.product, args.valid_to),
                 "Next: give it to the developer, who pastes it into the application".to_owned(),

@@ -32,7 +32,7 @@ pub struct RenewArgs {
     #[arg(long, value_name = "N")]
     add_quota: Option<u64>,
     /// Quota of the new term [default: as before]
-    #[arg(long, value_name = "N", requires = "until")]
+    #[arg(long, value_name = "N", requires = "until", conflicts_with = "add_quota")]
     quota: Option<u64>,
     /// Only this item; may be repeated [default: all]
     #[arg(long = "item", value_name = "ID")]
@@ -93,7 +93,7 @@ pub(super) fn renew(args: RenewArgs, now: i64) -> Result<Vec<String>, Failure> {
     if !servers.is_empty() {
         license = license.activate(&vendor, &servers, now).map_err(told)?;
     }
-    write_license(&license, &vendor, &args.out)?;
+    write_license(&license, &vendor, &args.out, &[&args.key, &args.license])?;
     let named = if license.alias.is_empty() { String::new() } else { format!(" ({})", license.alias) };
     let mut lines = vec![format!(
         "Wrote {}: license {}{named}, {:?} for organization {}, renews license {}",

@@ -43,7 +43,7 @@ pub(super) fn revoke(args: RevokeArgs, now: i64) -> Result<Vec<String>, Failure>
         issued_at: time_of(now)?,
     };
     revoked.validate().map_err(told)?;
-    files::replace_file(&args.out, revoked.seal(&vendor).as_bytes(), 0o644).map_err(told)?;
+    files::write_document(&args.out, revoked.seal(&vendor).as_bytes(), &[&args.key, &args.license]).map_err(told)?;
     let items: Vec<_> = revoked.item_ids.iter().map(ItemId::to_string).collect();
     Ok(vec![
         format!(

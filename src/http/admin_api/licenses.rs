@@ -173,6 +173,9 @@ pub enum ImportAnswer {
 /// `POST /licenses`: a license file or a revocation.
 pub async fn import(context: Data<Context>, request: HttpRequest, payload: Payload) -> Result<HttpResponse, Failure> {
     let body: ImportRequest = read_json(&context, &request, payload).await?;
+    if let Some(sandbox) = &context.sandbox {
+        sandbox.check_vendor(&body.file)?;
+    }
     if find_label(&body.file) == Some(revocation::LABEL) {
         let revoked = context.writer().submit(RevokeLicense::prepare(&context.site, &body.file, CONSOLE)?).await??;
         return Ok(HttpResponse::Ok().json(ImportAnswer::Revoked(revoked)));
