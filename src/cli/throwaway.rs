@@ -32,7 +32,13 @@ impl Home {
         if path.join("tollkeeper.db").exists() && !vendor.exists() {
             return Err(Failure(format!("{} holds a real installation: give the {kind} another --data, or none", path.display())));
         }
-        if !vendor.exists() {
+        if !vendor.exists() && std::fs::read_dir(&path).is_ok_and(|mut entries| entries.next().is_some()) {
+            return Err(Failure(format!("{} is not empty: give the {kind} a directory of its own with --data, or none", path.display())));
+        }
+        if !vendor.join("vendor.pub").exists() {
+            use std::os::unix::fs::DirBuilderExt as _;
+            let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&path);
+            made.map_err(|error| Failure(format!("{}: cannot make the directory: {error}", path.display())))?;
             vendor::keygen(&vendor)?;
         }
         Ok(Self { path, vendor, kind, is_removed })
@@ -55,6 +61,8 @@ impl Home {
         let file = |name: &str| self.vendor.join(name);
         let (list, request, license) = (file("items.toml"), file("site.req"), file(&format!("{}.lic", self.kind)));
         if !license.exists() || !std::fs::read_to_string(&list).is_ok_and(|known| known == items) {
+            // What was issued for other items must not be taken for what these become.
+            let _ = std::fs::remove_file(&license);
             files::replace_file(&request, admin.get_text("request")?.as_bytes(), 0o600).map_err(told)?;
             files::replace_file(&list, items.as_bytes(), 0o600).map_err(told)?;
             vendor::issue(&self.vendor_key(), &list, Some(&request), &license, now)?;

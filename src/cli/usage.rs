@@ -62,6 +62,9 @@ pub enum UsageCommand {
         /// The organization, where the server holds several
         #[arg(long, value_name = "ID")]
         organization: Option<OrganizationId>,
+        /// The key (kid) of the vendor, where the organization has licenses of several
+        #[arg(long, value_name = "KID")]
+        vendor: Option<String>,
         /// The file to write
         #[arg(long, value_name = "FILE")]
         out: PathBuf,
@@ -75,10 +78,10 @@ pub enum UsageCommand {
 pub fn run(command: UsageCommand) -> Result<(), Failure> {
     match command {
         UsageCommand::Show { handshake, item, from, to, json, data } => show(handshake, item, from, to, json, &data),
-        UsageCommand::Statement { from, to, organization, out, data } => {
+        UsageCommand::Statement { from, to, organization, vendor, out, data } => {
             // A statement that is made and then lost would be missed by the vendor.
             files::check_document_target(&out).map_err(|error| Failure(error.to_string()))?;
-            let request = StatementRequest { from, to, organization_id: organization };
+            let request = StatementRequest { from, to, organization_id: organization, vendor };
             let answer: StatementAnswer = Admin::open(&data, Create::Refused)?.change(Method::Post, "statistics/statements", Some(&request))?;
             files::write_document(&out, answer.file.as_bytes(), &[]).map_err(|error| Failure(error.to_string()))?;
             output::line(format!(

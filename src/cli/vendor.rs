@@ -182,8 +182,14 @@ pub(super) fn keygen(dir: &Path) -> Result<Vec<String>, Failure> {
     if public.exists() {
         return Err(Failure(format!("{}: exists already and is not overwritten; choose another directory", public.display())));
     }
-    let key = SigningKey::generate();
-    key.save_new(&private).map_err(told)?;
+    // A key without its public half is what a crash may have left: nobody has used it yet.
+    let key = if private.exists() {
+        SigningKey::load(&private).map_err(told)?
+    } else {
+        let key = SigningKey::generate();
+        key.save_new(&private).map_err(told)?;
+        key
+    };
     write_new_file(&public, key.verifying_key().to_spki_pem().as_bytes(), 0o644).map_err(told)?;
     Ok(vec![
         format!("Wrote {} (secret: back it up, give it to nobody)", private.display()),

@@ -405,7 +405,7 @@ impl Authorize {
             let fields = &code.state.validation;
             let shown = |text: Option<&str>| text.map_or("none".to_owned(), shorten);
             let what = format!(
-                "the request matches none of the code's validation fields: domain {}, application id {}, process name {}",
+                "this handshake code is for other applications; the request sent domain {}, application id {}, process name {}",
                 shown(given.domain),
                 shown(given.application_id),
                 shown(given.process_name)

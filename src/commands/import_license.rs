@@ -9,7 +9,7 @@ use super::site::{HARDWARE_ROW, HardwareBinding};
 use super::{Refusal, Site};
 use crate::documents::{License, LicenseFile, LicenseStatus, ServerCertificate};
 use crate::licensing::{HandshakeCode, ItemId, LicenseItem};
-use crate::store::catalog::Catalog;
+use crate::store::catalog::{Catalog, CatalogItem};
 use crate::store::facts::{Body, LicenseImported};
 use crate::store::{Command, Error, Ledger};
 
@@ -158,7 +158,13 @@ impl Command for ImportLicense {
             // A file that was there already must not bring back items that the admin took out.
             Some(code) if was_installed && self.into.is_none() => Some(code.name()),
             Some(mut code) => {
-                let missing: Vec<ItemId> = homeless.into_iter().filter(|id| !code.state.items.contains(id)).collect();
+                // A renewal may have come before what it renews.
+                let renews_ours = |entry: &&CatalogItem| {
+                    *entry.vendor_kid == *self.vendor_kid && entry.item.renews.is_some_and(|old| license.items.iter().any(|item| item.item_id == old))
+                };
+                let early: Vec<ItemId> = catalog.items().filter(renews_ours).map(|entry| entry.item.item_id).collect();
+                let homeless = homeless.into_iter().chain(early);
+                let missing: Vec<ItemId> = homeless.filter(|id| !code.state.items.contains(id)).collect();
                 if !missing.is_empty() {
                     code.state.items.extend(missing);
                     code = save(ledger, code, &self.by)?;

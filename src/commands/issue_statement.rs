@@ -1,7 +1,8 @@
-//! A usage statement for the vendor (domain §6): totals of an organization's items, and
+//! A usage statement for the vendor (domain §6): totals of the items that an organization has
+//! of this vendor, and
 //! where the journal stands. Each names the one before it, so that none can be left out.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use chrono::{DateTime, NaiveDate};
@@ -25,6 +26,8 @@ pub struct IssueStatement {
     pub site: Arc<Site>,
     /// The organization; `None`: the only one there is.
     pub organization: Option<OrganizationId>,
+    /// The key of the vendor whom it is for; `None`: the only one there is.
+    pub vendor: Option<String>,
     /// First day, UTC.
     pub from: NaiveDate,
     /// Last day, UTC.
@@ -77,9 +80,20 @@ impl Command for IssueStatement {
                 )));
             }
         };
-        let entries: Vec<&CatalogItem> = catalog.items().filter(|entry| entry.organization_id == organization).collect();
-        let vendor = entries.first().and_then(|entry| catalog.find_license(entry.license_id)).map(|license| license.vendor_kid.clone());
-        let certified = vendor.and_then(|vendor| self.site.find_certificate(&organization, &vendor)).filter(|certified| certified.certificate.is_valid_at(now));
+        let of_organization = || catalog.items().filter(|entry| entry.organization_id == organization);
+        let vendors: BTreeSet<&str> = of_organization().map(|entry| entry.vendor_kid.as_ref()).collect();
+        let vendor = match (&self.vendor, vendors.len()) {
+            (Some(wanted), _) if vendors.contains(wanted.as_str()) => wanted.clone(),
+            (None, 1) => vendors.iter().map(|vendor| (*vendor).to_owned()).collect(),
+            _ => {
+                let names: Vec<&str> = vendors.into_iter().collect();
+                let detail =
+                    format!("organization {organization} has licenses of the vendors {}: say which one the statement is for (--vendor)", names.join(", "));
+                return Ok(Err(Refusal::Invalid("vendor", detail)));
+            }
+        };
+        let entries: Vec<&CatalogItem> = of_organization().filter(|entry| *entry.vendor_kid == *vendor).collect();
+        let certified = self.site.find_certificate(&organization, &vendor).filter(|certified| certified.certificate.is_valid_at(now));
         let Some(certified) = certified else {
             return Ok(Err(Refusal::Conflict(format!(
                 "the vendor's certificate of this server for organization {organization} has ended: import a renewed license"
@@ -91,7 +105,7 @@ impl Command for IssueStatement {
         }
         let own = ledger.origin();
         let head = facts::head(ledger.reading(), own)?;
-        let previous = self.previous(ledger, &organization)?;
+        let previous = self.previous(ledger, &organization, &vendor)?;
         let mut other_heads = Vec::new();
         for origin in facts::list_origins(ledger.reading())?.into_iter().filter(|origin| *origin != own) {
             other_heads.push(chain_head(origin, facts::head(ledger.reading(), origin)?));
@@ -112,6 +126,7 @@ impl Command for IssueStatement {
         ledger.record(&Body::StatementIssued(StatementIssued {
             statement_id: statement.statement_id,
             organization_id: organization,
+            vendor_kid: vendor,
             from: self.from,
             to: self.to,
             head_sequence: head.sequence,
@@ -151,9 +166,9 @@ impl IssueStatement {
         })
     }
 
-    fn previous(&self, ledger: &Ledger<'_>, organization: &OrganizationId) -> Result<Option<PreviousStatement>, Error> {
+    fn previous(&self, ledger: &Ledger<'_>, organization: &OrganizationId, vendor: &str) -> Result<Option<PreviousStatement>, Error> {
         let own = ledger.origin();
-        let Some(last) = statements::find_latest(ledger.reading(), organization, own)? else { return Ok(None) };
+        let Some(last) = statements::find_latest(ledger.reading(), organization, vendor, own)? else { return Ok(None) };
         let here = statements::hash_at(ledger.reading(), own, last.head_sequence)?;
         Ok(Some(PreviousStatement {
             statement_id: last.id,

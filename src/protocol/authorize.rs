@@ -43,7 +43,8 @@ pub struct AuthorizeRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "server", schema(value_type = Option<String>))]
     pub charge_way: Option<ChargeWay>,
-    /// How many instances it wants; 1 when not given.
+    /// How many instances it wants; 1 when not given. The applications of a machine share the
+    /// largest number that one of them asked for; to have fewer, release and ask again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instances: Option<u32>,
     /// The longest it wants to work offline, in days.

@@ -90,6 +90,9 @@ pub struct StatementIssued {
     pub statement_id: Uuid,
     /// The organization it is about.
     pub organization_id: OrganizationId,
+    /// The key of the vendor whom it is for.
+    #[serde(default)]
+    pub vendor_kid: String,
     /// Its first day.
     pub from: chrono::NaiveDate,
     /// Its last day.

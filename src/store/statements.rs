@@ -23,10 +23,10 @@ pub struct Statement {
     pub head_hash: Hash,
 }
 
-const INSERT: &str = "INSERT INTO statements (statement_id, organization_id, stamp, origin, to_day, head_sequence, head_hash)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT DO NOTHING";
+const INSERT: &str = "INSERT INTO statements (statement_id, organization_id, vendor_kid, stamp, origin, to_day, head_sequence, head_hash)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT DO NOTHING";
 const LATEST: &str = "SELECT statement_id, to_day, head_sequence, head_hash FROM statements
-    WHERE organization_id = ?1 AND origin = ?2 ORDER BY stamp DESC LIMIT 1";
+    WHERE organization_id = ?1 AND vendor_kid = ?2 AND origin = ?3 ORDER BY stamp DESC LIMIT 1";
 const HASH_AT: &str = "SELECT hash FROM journal WHERE origin = ?1 AND sequence = ?2";
 
 pub(super) const STATEMENTS: &[&str] = &[INSERT, LATEST, HASH_AT];
@@ -40,6 +40,7 @@ pub(super) fn apply(ledger: &mut Ledger<'_>, origin: ServerUuid, stamp: Micros, 
     ledger.connection().prepare_cached(INSERT)?.execute(params![
         body.statement_id.as_bytes(),
         body.organization_id.as_str(),
+        body.vendor_kid,
         stamp,
         origin.bytes(),
         body.to.num_days_from_ce() - EPOCH,
@@ -49,11 +50,11 @@ pub(super) fn apply(ledger: &mut Ledger<'_>, origin: ServerUuid, stamp: Micros, 
     Ok(())
 }
 
-/// The last statement of this server for an organization.
-pub fn find_latest(connection: &Connection, organization: &OrganizationId, origin: ServerUuid) -> Result<Option<Statement>, Error> {
+/// The last statement of this server about an organization for a vendor.
+pub fn find_latest(connection: &Connection, organization: &OrganizationId, vendor_kid: &str, origin: ServerUuid) -> Result<Option<Statement>, Error> {
     let row = connection
         .prepare_cached(LATEST)?
-        .query_row(params![organization.as_str(), origin.bytes()], |row| {
+        .query_row(params![organization.as_str(), vendor_kid, origin.bytes()], |row| {
             let to = NaiveDate::from_num_days_from_ce_opt(row.get::<_, i32>(1)?.saturating_add(EPOCH)).unwrap_or_default();
             Ok(Statement { id: Uuid::from_bytes(row.get(0)?), to, head_sequence: row.get::<_, i64>(2)? as u64, head_hash: row.get(3)? })
         })

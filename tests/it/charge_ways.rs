@@ -366,6 +366,15 @@ fn an_item_that_renews_another_joins_its_codes_and_pays_as_soon_as_the_other_has
     assert_eq!((site.item(1)["used"].clone(), site.item(2)["used"].clone()), (json!(1), json!(1)), "unused quota does not roll over");
 }
 
+#[test]
+fn a_renewal_may_be_imported_before_what_it_renews() {
+    let site = Site::empty();
+    let vendor = site.trust(Vendor::new());
+    site.import(&vendor, 101, "216998", vec![item(json!({"item_id": 2, "charge_way": "scan", "quota": 50, "renews": 1}))]);
+    site.import(&vendor, 100, "216998", vec![item(json!({"charge_way": "scan", "quota": 100}))]);
+    assert_eq!(site.admin_get("handshakes/216998-100")["items"], json!([1, 2]));
+}
+
 // Why a request was refused.
 
 #[test]

@@ -256,7 +256,7 @@ fn any_body() -> impl Strategy<Value = Body> {
         1 => (1u8..4, 1u64..9).prop_map(|(number, head_sequence)| {
             let day = chrono::NaiveDate::from_ymd_opt(2026, 11, 22).expect("a day");
             Body::StatementIssued(StatementIssued {
-                statement_id: Uuid::from_bytes([number; 16]), organization_id: organization(1), from: day, to: day, head_sequence, head_hash: [number; 32], by: "admin".into(),
+                statement_id: Uuid::from_bytes([number; 16]), organization_id: organization(1), vendor_kid: "kid".into(), from: day, to: day, head_sequence, head_hash: [number; 32], by: "admin".into(),
             })
         }),
         5 => (device.clone(), prop::collection::vec(any_report(), 1..4), any_seats()).prop_map(|(device, reports, seats)| {

@@ -76,3 +76,23 @@ fn a_statement_of_the_future_or_of_nobody_is_refused() {
     assert_eq!(ask("2026-11-01", "2026-11-21", Value::Null), 400, "which of two?");
     assert_eq!(ask("2026-11-01", "2026-11-21", json!("acme")), 200);
 }
+
+#[test]
+fn each_vendor_gets_a_statement_of_its_own_items() {
+    let (site, vendor) = Site::licensed(vec![Vendor::scan_item(1)]);
+    let other = site.trust(Vendor::new());
+    site.import(&other, 101, "216998", vec![Vendor::scan_item(2)]);
+    let ask = |vendor: Value| {
+        let reply = site.try_admin(Method::Post, "statistics/statements", Some(json!({"from": "2026-11-01", "to": "2026-11-22", "vendor": vendor})));
+        (reply.status, reply.json::<Value>().expect("JSON"))
+    };
+    let (status, problem) = ask(Value::Null);
+    assert!(status == 400 && problem["detail"].as_str().expect("detail").contains(other.key.kid()), "{problem}");
+    for (vendor, item) in [(&vendor, 1), (&other, 2), (&other, 2)] {
+        let (status, answer) = ask(json!(vendor.key.kid()));
+        assert_eq!(status, 200, "{answer}");
+        let file = StatementFile::parse(answer["file"].as_str().expect("a file")).expect("armored");
+        let (statement, _) = file.verify_chain(std::slice::from_ref(vendor.key.verifying_key())).expect("this vendor's chain");
+        assert_eq!(statement.items.iter().map(|item| item.item_id.0).collect::<Vec<_>>(), [item]);
+    }
+}

@@ -163,7 +163,15 @@ pub(super) fn warnings(license: &License) -> Vec<String> {
             )
         })
     });
-    warned.collect()
+    let known = |id: ItemId| license.items.iter().any(|item| item.item_id == id);
+    let alone = license.items.iter().filter_map(|item| {
+        let needed = item.depends_on.filter(|needed| !known(*needed))?;
+        Some(format!(
+            "item {} ({}) depends on item {needed}, which is not in this license: the site must have it in the same handshake code",
+            item.item_id, item.product
+        ))
+    });
+    warned.chain(alone).collect()
 }
 
 #[cfg(test)]

@@ -69,6 +69,9 @@ pub struct StatementRequest {
     /// The organization; may be left out where there is only one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub organization_id: Option<OrganizationId>,
+    /// The key of the vendor; may be left out where there is only one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vendor: Option<String>,
 }
 
 /// A usage statement.
@@ -80,8 +83,8 @@ pub struct StatementAnswer {
 
 /// `POST /statistics/statements`: makes a usage statement, and remembers it for the next.
 pub async fn issue_statement(context: Data<Context>, request: HttpRequest, payload: Payload) -> Result<HttpResponse, Failure> {
-    let StatementRequest { from, to, organization_id: organization } = read_json(&context, &request, payload).await?;
-    let command = IssueStatement { site: context.site.clone(), organization, from, to, by: CONSOLE.to_owned() };
+    let StatementRequest { from, to, organization_id: organization, vendor } = read_json(&context, &request, payload).await?;
+    let command = IssueStatement { site: context.site.clone(), organization, vendor, from, to, by: CONSOLE.to_owned() };
     let issued = context.writer().submit(command).await??;
     Ok(HttpResponse::Ok().json(StatementAnswer { file: issued.seal()? }))
 }

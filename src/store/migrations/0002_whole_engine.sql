@@ -78,6 +78,7 @@ CREATE INDEX refusals_by_time ON refusals (stamp);
 CREATE TABLE statements (
     statement_id    BLOB    NOT NULL CHECK (length(statement_id) = 16),
     organization_id TEXT    NOT NULL,
+    vendor_kid      TEXT    NOT NULL,     -- the vendor whom it is for
     stamp           INTEGER NOT NULL,
     origin          BLOB    NOT NULL,
     to_day          INTEGER NOT NULL,     -- days since 1970, UTC
