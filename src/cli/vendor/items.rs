@@ -215,6 +215,7 @@ local_license_validity = "24h"
         assert_eq!(times, ["2026-11-01T00:00:00Z", "2027-10-31T23:59:59Z", "2026-10-31T23:00:00Z", "2027-01-01T00:00:00Z"]);
         assert!((100_000_000..1_000_000_000).contains(&license.license_id.0));
         assert_eq!(license.items[1].item_id, ItemId(7));
+        assert_eq!(license.items[0].local_license_validity, Span::days(7), "7 days offline where nothing is said");
         assert_eq!(warnings(&license).len(), 1, "7 days offline on a seat of one day");
     }
 
