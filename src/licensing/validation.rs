@@ -100,7 +100,7 @@ pub fn clean_domain(text: &str) -> Result<String, String> {
     let is_port = |text: &str| text.bytes().all(|b| b.is_ascii_digit()) && text.parse::<u16>().is_ok();
     let name = lower.rsplit_once(':').filter(|(_, port)| is_port(port)).map_or(lower.as_str(), |(name, _)| name);
     let base = name.strip_prefix("*.");
-    if let Some(base) = Some(base.unwrap_or(name)).filter(|base| domain::is_public_suffix(base)) {
+    if let Some(base) = base.filter(|base| domain::is_public_suffix(base)) {
         return Err(format!("'{shown}' would let in other people's sites, because anybody may have one under {base}: write the domain that is yours"));
     }
     if domain::is_host_name(base.unwrap_or(name)) && !base.is_some_and(domain::is_address) {
