@@ -38,7 +38,9 @@ impl<'c> Payers<'c> {
         };
         let mut items: Vec<&'c LicenseItem> = catalog.items_in_order(code);
         items.retain(|item| charging::covers(item, &report.product, module, slot.start()));
-        let vendor = claims.items.first().and_then(|granted| catalog.vendor_of(granted.item_id));
+        // Of another code that the device uses, this authorization tells nothing but the device.
+        let is_own_code = code.code_id == claims.hid;
+        let vendor = claims.items.first().filter(|_| is_own_code).and_then(|granted| catalog.vendor_of(granted.item_id));
         items.retain(|item| {
             let of_vendor = vendor.is_none() || catalog.vendor_of(item.item_id) == vendor;
             is_own(item) || (of_vendor && fits_device(item) && !item.trial && !catalog.is_revoked(item.item_id))
@@ -48,11 +50,11 @@ impl<'c> Payers<'c> {
             items.retain(|item| item.depends_on.is_none() || item.modules.is_empty());
         }
         items.sort_by_key(|item| slot.start() > item.valid_to.timestamp());
-        if code.code_id == claims.hid && !own.is_empty() {
+        if is_own_code && !own.is_empty() {
             items.retain(|item| own.iter().any(|granted| granted.charge_way == item.charge_way));
         }
         let found = Self::split(items, report, is_own);
-        if !found.is_empty() {
+        if !found.is_empty() || !is_own_code {
             return found;
         }
         let permits = |item: &&LicenseItem| module.is_none_or(|module| item.permits_module(module));
