@@ -1,11 +1,15 @@
 //! `tollkeeper device`: devices and the seats they hold.
 
+use std::path::{Path, PathBuf};
+
 use clap::Subcommand;
 
 use super::connect::{Admin, Create};
 use super::output::{self, Column};
 use super::{DataArg, Failure};
 use crate::client::transport::Method;
+use crate::documents::{carried, files};
+use crate::http::admin_api::carried::{CarriedAnswer, CarriedReports, CarriedRequest, TakenReports};
 use crate::http::admin_api::devices::{DeviceRow, PAGE_MAX, RefusalRow, Released};
 use crate::licensing::ClientUuid;
 
@@ -61,6 +65,45 @@ pub enum DeviceCommand {
         #[command(flatten)]
         data: DataArg,
     },
+    /// Answer the request file of a device that has no network
+    ///
+    /// The device's application writes the file, or shows it as a QR code whose text may be in
+    /// the file. The same checks, seats and charges as over the network. Carry the answer back.
+    ///
+    /// Example:
+    ///   tollkeeper device authorize-file request.txt --out authorization.txt
+    #[command(verbatim_doc_comment)]
+    AuthorizeFile {
+        /// The request file
+        file: PathBuf,
+        /// Where to write the authorization
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+        /// The server it is about
+        #[command(flatten)]
+        data: DataArg,
+    },
+    /// Take the use that a device without network reports in a file
+    ///
+    /// Taking the same file twice changes nothing. With the receipt the device knows what it need not
+    /// keep any more.
+    ///
+    /// Example:
+    ///   tollkeeper device import-reports reports.txt --out receipt.txt
+    #[command(verbatim_doc_comment)]
+    ImportReports {
+        /// The report file
+        file: PathBuf,
+        /// Where to write the receipt for the device
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+        /// The server it is about
+        #[command(flatten)]
+        data: DataArg,
+    },
     /// Let a device in again that was refused as a clone (151)
     ///
     /// For a device that was restored from a backup. If two machines really share the
@@ -88,12 +131,54 @@ pub fn run(command: DeviceCommand) -> Result<(), Failure> {
             output::line(format!("Freed the seat of {uuid}. Item {item} allows {} more releases by hand.", released.releases_left));
             Ok(())
         }
+        DeviceCommand::AuthorizeFile { file, out, data } => authorize_file(&file, &out, &data),
+        DeviceCommand::ImportReports { file, out, json, data } => import_reports(&file, out.as_deref(), json, &data),
         DeviceCommand::Reset { uuid, data } => {
             Admin::open(&data, Create::Refused)?.tell(Method::Post, &format!("devices/{}/reset", uuid), None::<&()>)?;
             output::line(format!("Reset {uuid}: its next request is let in whatever ticket it shows."));
             Ok(())
         }
     }
+}
+
+fn authorize_file(file: &Path, out: &Path, data: &DataArg) -> Result<(), Failure> {
+    let told = |error: crate::documents::Error| Failure(error.to_string());
+    let request = files::read_text(file, carried::MAX_BYTES).map_err(told)?;
+    // A seat must not be taken for an authorization that cannot be written.
+    files::check_document_target(out).map_err(told)?;
+    let answer: CarriedAnswer = Admin::open(data, Create::Refused)?.change(Method::Post, "devices/authorize", Some(&CarriedRequest { request }))?;
+    files::write_document(out, answer.authorization.as_bytes(), &[file]).map_err(told)?;
+    output::line(format!("Authorized {} until {}. Carry {} to the device.", answer.client_uuid, answer.expires_at, out.display()));
+    Ok(())
+}
+
+fn import_reports(file: &Path, out: Option<&Path>, json: bool, data: &DataArg) -> Result<(), Failure> {
+    let told = |error: crate::documents::Error| Failure(error.to_string());
+    let reports = files::read_text(file, carried::MAX_BYTES).map_err(told)?;
+    if let Some(out) = out {
+        files::check_document_target(out).map_err(told)?;
+    }
+    let taken: TakenReports = Admin::open(data, Create::Refused)?.change(Method::Post, "devices/reports", Some(&CarriedReports { reports }))?;
+    if let Some(out) = out {
+        files::write_document(out, taken.receipt.as_bytes(), &[file]).map_err(told)?;
+    }
+    if json {
+        return output::json(&taken);
+    }
+    output::line(format!(
+        "Took {} reports of {}; {} were here already, {} were not taken.",
+        taken.accepted,
+        taken.client_uuid,
+        taken.duplicate,
+        taken.rejected.len()
+    ));
+    for rejected in taken.rejected {
+        output::line(format!("  {}: {} {}", rejected.report_id, rejected.code, rejected.detail));
+    }
+    if let Some(out) = out {
+        output::line(format!("Carry {} to the device.", out.display()));
+    }
+    Ok(())
 }
 
 fn list(json: bool, data: &DataArg) -> Result<(), Failure> {

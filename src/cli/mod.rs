@@ -9,7 +9,7 @@
 //! | [`vendor`] | `vendor keygen`, `issue`, `activate`, `renew`, `revoke`, `product-key`, `verify-usage` |
 //! | [`license`] [`license_show`] | `license request`, `import`, `list`, `show` |
 //! | [`handshake`] | `handshake add`, `list`, `edit`, `delete`, `key`, `default`, `order` |
-//! | [`device`] | `device list`, `why`, `release`, `reset` |
+//! | [`device`] | `device list`, `why`, `release`, `reset`, `authorize-file`, `import-reports` |
 //! | [`usage`] | `usage show` |
 //! | [`throwaway`] | the site that `demo` and `sandbox` stand on |
 //! | [`connect`] | the way to a server that runs, or to its data when none does |

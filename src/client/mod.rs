@@ -2,10 +2,31 @@
 //!
 //! | file | what |
 //! | --- | --- |
-//! | [`transport`] | one kept-alive way to a server, over HTTPS that trusts exactly one authority |
+//! | [`license`] | what an application holds: initialize, check, record, report, give back |
+//! | [`settings`] | what it sets, by license key, by fields or by product keys |
+//! | [`error`] | why something failed, for developer and end user |
+//! | [`core`] | the decisions, without files, network or clock |
+//! | [`folder`] | the data folder that the processes of a machine share |
+//! | [`link`] | the way to one server, sealed where asked for |
+//! | [`transport`] | one kept-alive connection, over HTTPS that trusts exactly one authority |
 //! | [`unix_socket`] | the same over the socket of a server on this machine |
+//! | [`device_uuid`] | the UUID that follows from the machine |
+//! | [`deduplicator`] | which barcodes of a video stream count |
 
+pub mod core;
+pub mod deduplicator;
+pub mod device_uuid;
+pub mod error;
+pub mod folder;
+pub mod license;
+mod link;
+pub mod settings;
 pub mod transport;
 
 #[cfg(unix)]
 mod unix_socket;
+
+pub use deduplicator::Deduplicator;
+pub use error::{Code, LicenseError, ServerFailure};
+pub use license::License;
+pub use settings::{Settings, UuidMethod};

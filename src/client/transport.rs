@@ -217,6 +217,24 @@ impl Transport {
         Ok(Self { agent, base, ca_pem: Some(ca_pem) })
     }
 
+    /// HTTPS to `base_url`, trusting whom this machine's system trusts: for a site that
+    /// brings a certificate of a public or company authority.
+    ///
+    /// # Errors
+    /// [`TransportError::Address`]; [`TransportError::Pin`] when the system trusts nobody.
+    pub fn system(base_url: &str, timeouts: Timeouts) -> Result<Self, TransportError> {
+        let base = checked_base(base_url, "https")?;
+        let found = rustls_native_certs::load_native_certs();
+        if found.certs.is_empty() {
+            let reason = found.errors.first().map_or_else(|| "the system has no list of trusted authorities".to_owned(), ToString::to_string);
+            return Err(TransportError::Pin { reason: format!("{reason}; use a license key that names the site's authority") });
+        }
+        let roots: Vec<_> = found.certs.iter().map(|der| Certificate::from_der(der).to_owned()).collect();
+        let tls = TlsConfig::builder().root_certs(RootCerts::new_with_certs(&roots));
+        let agent = config(timeouts).https_only(true).tls_config(with_provider(tls)).build().new_agent();
+        Ok(Self { agent, base, ca_pem: None })
+    }
+
     /// Plain HTTP to `base_url` ("http://host:port"): for a server on a private line that was
     /// asked to serve it.
     ///
@@ -354,12 +372,21 @@ fn fetch_authority(base: &str, fingerprint: &str, timeouts: Timeouts) -> Result<
     }
     let ca_pem = reply.json::<Told>()?.ca_pem;
     let der = single_certificate(&ca_pem).map_err(|reason| answer(format!("its ca_pem: {reason}")))?;
-    let hash = digest::digest(&digest::SHA256, &der);
-    let found = hash.as_ref().iter().fold("sha256:".to_owned(), |text, byte| text + &format!("{byte:02x}"));
+    let found = hash_of(&der);
     if found != expected {
         return Err(TransportError::OtherAuthority { url: reply.url, expected, found });
     }
     Ok(ca_pem)
+}
+
+/// "sha256:" and the SHA-256 of a certificate's DER in hex; `None` when the text is no
+/// certificate.
+pub fn fingerprint_of(pem: &str) -> Option<String> {
+    single_certificate(pem).ok().map(|der| hash_of(&der))
+}
+
+fn hash_of(der: &CertificateDer<'_>) -> String {
+    digest::digest(&digest::SHA256, der).as_ref().iter().fold("sha256:".to_owned(), |text, byte| text + &format!("{byte:02x}"))
 }
 
 fn single_certificate(pem: &str) -> Result<CertificateDer<'static>, String> {

@@ -241,7 +241,7 @@ pub(super) fn parse_versioned<T: DeserializeOwned>(bytes: &[u8], what: &'static 
 
 // Structs read from JSON lists as well as from objects, so the first byte decides; depth
 // is bounded before a recursive parser sees the bytes.
-fn check_object(json: &[u8], what: &'static str) -> Result<(), Error> {
+pub(super) fn check_object(json: &[u8], what: &'static str) -> Result<(), Error> {
     if json.first() != Some(&b'{') {
         return Err(Error::Json { what, detail: "it does not start with '{'".into() });
     }

@@ -19,6 +19,7 @@
 //! | [`revocation`] | the vendor takes items back |
 //! | [`product_key`] | an offline license that needs no server |
 //! | [`authorization`] | the signed local license of a device |
+//! | [`carried`] | what people carry between a device without network and its server |
 //! | [`usage_statement`] | what a server counted, for the vendor |
 //! | [`continuity`] | whether a usage statement goes on from the one before |
 //!
@@ -28,6 +29,7 @@
 
 pub mod armor;
 pub mod authorization;
+pub mod carried;
 pub mod continuity;
 mod fields;
 pub mod files;

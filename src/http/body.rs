@@ -14,8 +14,13 @@ use crate::protocol::object::Object;
 
 /// Reads and parses a JSON body. Unknown fields are the type's business.
 pub async fn read_json<T: DeserializeOwned>(context: &Context, request: &HttpRequest, payload: Payload) -> Result<T, Failure> {
-    check_headers(request, context.limits.body_bytes)?;
-    let bytes = read_bytes(context, payload).await?;
+    read_json_within(context, request, payload, context.limits.body_bytes).await
+}
+
+/// The same with another limit: an admin may bring files that no device sends.
+pub async fn read_json_within<T: DeserializeOwned>(context: &Context, request: &HttpRequest, payload: Payload, limit: usize) -> Result<T, Failure> {
+    check_headers(request, limit)?;
+    let bytes = read_bytes_within(context, payload, limit).await?;
     parse(&bytes)
 }
 
@@ -56,7 +61,10 @@ fn too_large(limit: usize) -> Failure {
 
 /// Reads the body within its limits of size and time.
 pub async fn read_bytes(context: &Context, payload: Payload) -> Result<Bytes, Failure> {
-    let limit = context.limits.body_bytes;
+    read_bytes_within(context, payload, context.limits.body_bytes).await
+}
+
+async fn read_bytes_within(context: &Context, payload: Payload, limit: usize) -> Result<Bytes, Failure> {
     let seconds = context.limits.body_seconds;
     match tokio::time::timeout(Duration::from_secs(seconds), payload.to_bytes_limited(limit)).await {
         Ok(Ok(Ok(bytes))) => Ok(bytes),

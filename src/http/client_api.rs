@@ -56,11 +56,11 @@ pub async fn authorize(context: Data<Context>, request: HttpRequest, payload: Pa
         Err(failure) => return cors::answer(&context, &request, None, Err(failure)),
     };
     let Some(origin) = request.headers().get(header::ORIGIN) else {
-        return grant(&context, &request, body, None).await.unwrap_or_else(|failure| failure.error_response());
+        return send(grant(&context, body, None, address_of_peer(&request)).await).unwrap_or_else(|failure| failure.error_response());
     };
     let catalog = context.writer().catalog();
     let named = (body.handshake_code.clone(), body.organization_id.clone());
-    let answer = grant(&context, &request, body, origin.to_str().ok().map(str::to_owned)).await;
+    let answer = send(grant(&context, body, origin.to_str().ok().map(str::to_owned), address_of_peer(&request)).await);
     let code = match named {
         (Some(name), _) => catalog.find_code_by_name(&name),
         (None, Some(organization)) => catalog.find_default_code(&organization),
@@ -69,11 +69,11 @@ pub async fn authorize(context: Data<Context>, request: HttpRequest, payload: Pa
     cors::answer(&context, &request, code, answer)
 }
 
-async fn grant(context: &Context, request: &HttpRequest, body: AuthorizeRequest, origin_header: Option<String>) -> Result<HttpResponse, Failure> {
-    let address = request.peer_addr().map_or_else(String::new, |address| address_of(address.ip()));
-    let command = Authorize { site: context.site.clone(), request: body, origin_header, address };
+/// Decides, and signs.
+pub(super) async fn grant(context: &Context, request: AuthorizeRequest, origin_header: Option<String>, address: String) -> Result<AuthorizeAnswer, Failure> {
+    let command = Authorize { site: context.site.clone(), request, origin_header, address };
     let granted = context.writer().submit(command).await??;
-    Ok(no_store().json(AuthorizeAnswer {
+    Ok(AuthorizeAnswer {
         authorization: granted.sign(),
         expires_at: rfc3339(granted.expires_at),
         refresh_after: rfc3339(granted.refresh_after()),
@@ -82,7 +82,7 @@ async fn grant(context: &Context, request: &HttpRequest, body: AuthorizeRequest,
         server_time: rfc3339(granted.now),
         origin: context.site.uuid().to_string(),
         safe: context.safe(granted.sequence),
-    }))
+    })
 }
 
 /// `POST /reports`
@@ -96,16 +96,17 @@ pub async fn reports(context: Data<Context>, request: HttpRequest, payload: Payl
         Err(failure) => cors::answer(&context, &request, None, Err(failure)),
         Ok((body, claims)) => {
             let code = claims.hid;
-            let answer = take_reports(&context, body, claims).await;
+            let answer = send(take_reports(&context, body, claims).await);
             cors::answer(&context, &request, context.writer().catalog().find_code(code), answer)
         }
     }
 }
 
-async fn take_reports(context: &Context, body: ReportsRequest, claims: Claims) -> Result<HttpResponse, Failure> {
+/// Takes what a device did.
+pub(super) async fn take_reports(context: &Context, body: ReportsRequest, claims: Claims) -> Result<ReportsAnswer, Failure> {
     let command = AcceptReports { site: context.site.clone(), request: body, claims };
     let taken = context.writer().submit(command).await??;
-    Ok(no_store().json(ReportsAnswer {
+    Ok(ReportsAnswer {
         accepted: taken.accepted,
         duplicate: taken.duplicate,
         rejected: taken.rejected,
@@ -113,7 +114,7 @@ async fn take_reports(context: &Context, body: ReportsRequest, claims: Claims) -
         sequence: taken.sequence,
         safe: context.safe(taken.sequence),
         server_time: rfc3339(taken.now),
-    }))
+    })
 }
 
 /// `POST /release`
@@ -162,6 +163,10 @@ impl Authorized for ReleaseRequest {
     }
 }
 
+fn address_of_peer(request: &HttpRequest) -> String {
+    request.peer_addr().map_or_else(String::new, |address| address_of(address.ip()))
+}
+
 /// The address that counts as one place: an IPv6 network has 2^64 of them.
 fn address_of(ip: IpAddr) -> String {
     match ip.to_canonical() {
@@ -183,7 +188,7 @@ async fn receive<T: FromDevice>(context: &Context, request: &HttpRequest, payloa
 }
 
 /// An authorization proves that the device was let in here, up to 30 days after its end.
-fn check_authorization(context: &Context, text: &str, client: ClientUuid) -> Result<Claims, Failure> {
+pub(super) fn check_authorization(context: &Context, text: &str, client: ClientUuid) -> Result<Claims, Failure> {
     let refuse = |detail: String| Failure::new(ErrorCode::NotAuthorized, detail);
     let claims = context.site.verify_authorization(text).map_err(|error| refuse(format!("the authorization is not valid here: {error}")))?;
     if claims.sub != client {
@@ -195,8 +200,6 @@ fn check_authorization(context: &Context, text: &str, client: ClientUuid) -> Res
     Ok(claims)
 }
 
-fn no_store() -> actix_web::HttpResponseBuilder {
-    let mut response = HttpResponse::Ok();
-    response.insert_header((header::CACHE_CONTROL, "no-store"));
-    response
+fn send(answer: Result<impl serde::Serialize, Failure>) -> Result<HttpResponse, Failure> {
+    Ok(HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "no-store")).json(answer?))
 }

@@ -60,6 +60,8 @@ pub fn configure(config: &mut ServiceConfig) {
         .route("/handshakes/{code}/order", web::put().to(admin_api::handshakes::order))
         .route("/handshakes/{code}/default", web::put().to(admin_api::handshakes::choose_default))
         .route("/devices", web::get().to(admin_api::devices::list))
+        .route("/devices/authorize", web::post().to(admin_api::carried::authorize))
+        .route("/devices/reports", web::post().to(admin_api::carried::take_reports))
         .route("/devices/{uuid}/refusals", web::get().to(admin_api::devices::refusals))
         .route("/refusals", web::get().to(admin_api::devices::latest_refusals))
         .route("/devices/{uuid}/seats/{item}", web::delete().to(admin_api::devices::release))

@@ -24,7 +24,7 @@ pub struct ReportsRequest {
 }
 
 /// One slot of use of one product under one handshake code.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct UsageReport {
     /// An id of its own, made by the device. The same id again changes nothing. Ids that

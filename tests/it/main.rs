@@ -7,6 +7,7 @@
 
 mod charge_ways;
 mod cli;
+mod client;
 mod clones;
 mod durability;
 mod error_codes;

@@ -14,7 +14,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("documents", &["licensing", "protocol", "clock::rfc3339"]),
     ("store", &["licensing", "clock"]),
     ("commands", &["store", "licensing", "documents", "protocol", "clock"]),
-    ("client", &["protocol", "licensing", "documents"]),
+    ("client", &["protocol", "licensing", "documents", "clock"]),
     ("http", &["commands", "store", "protocol", "documents", "licensing", "settings", "clock"]),
     ("app", &["licensing", "protocol", "documents", "store", "commands", "client", "http", "settings", "clock"]),
     ("cli", &["app", "licensing", "protocol", "documents", "store", "commands", "client", "http", "settings", "clock"]),

@@ -6,8 +6,10 @@
 //! | [`licenses`] | license files, their items, this server's activation request |
 //! | [`handshakes`] | handshake codes and their license keys |
 //! | [`devices`] | devices and the seats they hold |
+//! | [`carried`] | what is carried to and from devices without network |
 //! | [`statistics`] | what was used |
 
+pub mod carried;
 pub mod devices;
 pub mod handshakes;
 pub mod licenses;

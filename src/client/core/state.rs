@@ -1,0 +1,191 @@
+//! What a device keeps on disk. Several processes of one machine share it: each takes it, has
+//! [`super::Core`] change it, and puts it back before anybody else takes it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::site_time::KeptTime;
+use crate::licensing::ClientUuid;
+use crate::licensing::slot::Slot;
+use crate::protocol::reports::UsageReport;
+
+/// The device: who it is, what it knows of the time and of its servers.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Device {
+    /// Made on first use.
+    pub client_uuid: Option<ClientUuid>,
+    /// The site's time.
+    #[serde(default)]
+    pub time: KeptTime,
+    /// The ticket of the last answer, by the handshake code's identity.
+    #[serde(default)]
+    pub tickets: BTreeMap<String, String>,
+    /// Which handshake code a server means (its identity), by the server's URL and by what the
+    /// request names.
+    #[serde(default)]
+    pub codes: BTreeMap<String, BTreeMap<String, String>>,
+    /// The certificate authority of a site, PEM, by its fingerprint: fetched once.
+    #[serde(default)]
+    pub authorities: BTreeMap<String, String>,
+}
+
+/// What servers granted, by the fingerprint of what was asked for.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Grants {
+    /// The last authorization of each.
+    #[serde(default)]
+    pub granted: BTreeMap<String, Grant>,
+    /// The nonce of a request that may have been sent and was not answered yet. It is used
+    /// again: to the server a repeat is no second device.
+    #[serde(default)]
+    pub pending: BTreeMap<String, String>,
+}
+
+/// An authorization with what came along.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Grant {
+    /// The compact JWS.
+    pub authorization: String,
+    /// From when on to renew it, seconds since 1970.
+    pub refresh_after: i64,
+    /// Seconds between two submissions of reports.
+    pub report_interval: u32,
+    /// The URL of the server that gave it; empty when it was carried by hand.
+    pub server: String,
+    /// The servers of the application that asked: whoever knows them may send its reports.
+    pub servers: Vec<String>,
+    /// A server took it back: it is good for reporting only.
+    #[serde(default)]
+    pub withdrawn: bool,
+}
+
+/// Use in a slot that is not over, or not known to be.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct OpenReport {
+    /// What it will be.
+    pub report: UsageReport,
+    /// Under which grant.
+    pub grant: String,
+}
+
+/// Use in slots that go on, of all processes.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Open {
+    /// By slot, product, code, unit and module.
+    #[serde(default)]
+    pub reports: Vec<OpenReport>,
+    /// Instances that each process holds.
+    #[serde(default)]
+    pub held: BTreeMap<Uuid, u32>,
+}
+
+/// A report of a slot that is over. It does not change any more.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StoredReport {
+    /// What is sent.
+    pub report: UsageReport,
+    /// Under which grant.
+    pub grant: String,
+    /// How far it got.
+    pub progress: Progress,
+}
+
+/// How far a report got.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Progress {
+    /// To be sent.
+    Pending,
+    /// It could not be sent, or not be taken: again after the next authorization.
+    Failed,
+    /// On disk at one server, as part of its fact `sequence`; kept until no single loss can
+    /// take that any more.
+    Accepted {
+        /// The server's UUID.
+        origin: String,
+        /// The number of the fact.
+        sequence: u64,
+    },
+}
+
+/// One part of the state: a file of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Part {
+    /// Reports of one UTC day, numbered from 1970. Written before [`Part::Open`].
+    Day(i64),
+    /// [`Open`].
+    Open,
+    /// [`Grants`].
+    Grants,
+    /// [`Device`].
+    Device,
+}
+
+/// All of it.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct State {
+    /// See [`Device`].
+    pub device: Device,
+    /// See [`Grants`].
+    pub grants: Grants,
+    /// See [`Open`].
+    pub open: Open,
+    /// Reports that are over, by UTC day.
+    pub days: BTreeMap<i64, Vec<StoredReport>>,
+    /// The parts that changed since they were read. In the order of [`Part`] they are written,
+    /// so that a report leaves [`Open`] only when it is safe in its day.
+    pub touched: BTreeSet<Part>,
+}
+
+impl State {
+    /// Marks a part as changed.
+    pub fn touch(&mut self, part: Part) {
+        self.touched.insert(part);
+    }
+
+    /// Whoever wrote the day of a report and then died left it open too: it counts once.
+    pub fn reconcile(&mut self) {
+        let stored: BTreeSet<Uuid> = self.days.values().flatten().map(|stored| stored.report.report_id).collect();
+        let before = self.open.reports.len();
+        self.open.reports.retain(|open| !stored.contains(&open.report.report_id));
+        if self.open.reports.len() < before {
+            self.touch(Part::Open);
+        }
+    }
+
+    /// Every report that is over, oldest day first.
+    pub fn stored(&self) -> impl Iterator<Item = &StoredReport> {
+        self.days.values().flatten()
+    }
+
+    /// Changes reports that are over: `change` says whether it did.
+    pub fn change_stored(&mut self, mut change: impl FnMut(&mut StoredReport) -> bool) {
+        for (day, reports) in &mut self.days {
+            // Each is to be looked at, whatever the first says.
+            if reports.iter_mut().map(&mut change).fold(false, |any, one| any | one) {
+                self.touched.insert(Part::Day(*day));
+            }
+        }
+    }
+
+    /// Forgets reports that are over.
+    pub fn drop_stored(&mut self, mut is_dropped: impl FnMut(&StoredReport) -> bool) {
+        for (day, reports) in &mut self.days {
+            let before = reports.len();
+            reports.retain(|stored| !is_dropped(stored));
+            if reports.len() < before {
+                self.touched.insert(Part::Day(*day));
+            }
+        }
+        self.days.retain(|_, reports| !reports.is_empty());
+    }
+
+    /// Keeps a report that is over.
+    pub fn store(&mut self, report: UsageReport, grant: String) {
+        let day = Slot::containing(report.slot.timestamp()).day();
+        self.days.entry(day).or_default().push(StoredReport { report, grant, progress: Progress::Pending });
+        self.touch(Part::Day(day));
+    }
+}

@@ -1,0 +1,116 @@
+//! Devices without any network: what the admin carries to the server and back (domain §3).
+//! The same checks, seats and charges as over HTTP.
+
+use actix_web::web::{Data, Payload};
+use actix_web::{HttpRequest, HttpResponse};
+use serde::{Deserialize, Serialize};
+
+use crate::documents::carried::{self, Kind};
+use crate::http::body::{read_json, read_json_within};
+use crate::http::problem::Failure;
+use crate::http::{Context, client_api};
+use crate::protocol::authorize::AuthorizeRequest;
+use crate::protocol::reports::{RejectedReport, ReportsAnswer, ReportsRequest};
+use crate::protocol::{FromDevice as _, REPORTS_MAX};
+
+/// A public trial begins once for all devices whose requests are carried here.
+const ADDRESS: &str = "carried by hand";
+
+/// What a device wrote.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct CarriedRequest {
+    /// The file, or its one line.
+    pub request: String,
+}
+
+/// What to carry back to the device.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct CarriedAnswer {
+    /// The device.
+    pub client_uuid: String,
+    /// When its authorization ends.
+    pub expires_at: String,
+    /// The file.
+    pub authorization: String,
+    /// The same on one line, for a QR code.
+    pub line: String,
+}
+
+/// Reports that a device wrote.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct CarriedReports {
+    /// The file, or its one line.
+    pub reports: String,
+}
+
+/// What became of them.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct TakenReports {
+    /// The device.
+    pub client_uuid: String,
+    /// Taken now.
+    pub accepted: usize,
+    /// Taken before.
+    pub duplicate: usize,
+    /// Not taken, each with its reason.
+    pub rejected: Vec<RejectedReport>,
+    /// The receipt: the device need not keep what is in it.
+    pub receipt: String,
+}
+
+/// `POST /devices/authorize`
+pub async fn authorize(context: Data<Context>, request: HttpRequest, payload: Payload) -> Result<HttpResponse, Failure> {
+    let body: CarriedRequest = read_json(&context, &request, payload).await?;
+    let mut request: AuthorizeRequest = read(Kind::Request, "request", &body.request)?;
+    request.validate()?;
+    let client_uuid = request.client_uuid.to_string();
+    let answer = client_api::grant(&context, request, None, ADDRESS.to_owned()).await?;
+    let summary = format!(
+        "Tollkeeper authorization of device {client_uuid}, until {}\nIt answers the last request that the device wrote; carry it there.\n",
+        answer.expires_at
+    );
+    Ok(HttpResponse::Ok().json(CarriedAnswer {
+        client_uuid,
+        expires_at: answer.expires_at.clone(),
+        authorization: carried::file(Kind::Authorization, &answer, &summary),
+        line: carried::line(Kind::Authorization, &answer),
+    }))
+}
+
+/// `POST /devices/reports`
+pub async fn take_reports(context: Data<Context>, request: HttpRequest, payload: Payload) -> Result<HttpResponse, Failure> {
+    let body: CarriedReports = read_json_within(&context, &request, payload, 2 * carried::MAX_BYTES).await?;
+    let ReportsRequest { client_uuid, authorization, reports } = read(Kind::Reports, "reports", &body.reports)?;
+    let mut requests: Vec<ReportsRequest> =
+        reports.chunks(REPORTS_MAX).map(|chunk| ReportsRequest { client_uuid, authorization: authorization.clone(), reports: chunk.to_vec() }).collect();
+    // Nothing is taken of a file in which something makes no sense.
+    requests.iter_mut().try_for_each(ReportsRequest::validate)?;
+    let mut whole: Option<ReportsAnswer> = None;
+    for request in requests {
+        let claims = client_api::check_authorization(&context, &request.authorization, client_uuid)?;
+        let answer = client_api::take_reports(&context, request, claims).await?;
+        match &mut whole {
+            None => whole = Some(answer),
+            Some(whole) => {
+                let ReportsAnswer { accepted, duplicate, rejected, origin, sequence, safe, server_time } = answer;
+                whole.accepted.extend(accepted);
+                whole.duplicate.extend(duplicate);
+                whole.rejected.extend(rejected);
+                (whole.origin, whole.sequence, whole.safe, whole.server_time) = (origin, sequence, safe, server_time);
+            }
+        }
+    }
+    let answer = whole.ok_or_else(|| Failure::malformed("reports", "there is no report in this file"))?;
+    let summary = format!("Tollkeeper receipt for device {client_uuid}: {} reports are on this server\n", answer.accepted.len() + answer.duplicate.len());
+    Ok(HttpResponse::Ok().json(TakenReports {
+        client_uuid: client_uuid.to_string(),
+        accepted: answer.accepted.len(),
+        duplicate: answer.duplicate.len(),
+        rejected: answer.rejected.clone(),
+        receipt: carried::file(Kind::Receipt, &answer, &summary),
+    }))
+}
+
+fn read<T: serde::de::DeserializeOwned>(kind: Kind, field: &str, text: &str) -> Result<T, Failure> {
+    carried::read(kind, text).map_err(|error| Failure::malformed(field, error.to_string()))
+}
