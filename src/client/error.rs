@@ -5,13 +5,15 @@ use std::fmt;
 
 use crate::protocol::ErrorCode;
 
-/// A failure with its code: those of domain §9, and the client's own from 301 on.
+/// A failure with its code: those of domain §9, and the client's own from 300 on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Code {
     /// A server said so.
     Server(ErrorCode),
     /// A code that a newer server sent.
     Unknown(u16),
+    /// 300: the library itself is broken.
+    Internal,
     /// 301: what the application set cannot be.
     Settings,
     /// 302: no server answered, and there is no authorization to go on with.
@@ -32,8 +34,17 @@ pub enum Code {
 
 impl Code {
     /// Every code of the client's own.
-    pub const OWN: &[Self] =
-        &[Self::Settings, Self::NoServer, Self::NotTrusted, Self::NotGenuine, Self::EndedOffline, Self::Cache, Self::ProductKey, Self::NotSealable];
+    pub const OWN: &[Self] = &[
+        Self::Internal,
+        Self::Settings,
+        Self::NoServer,
+        Self::NotTrusted,
+        Self::NotGenuine,
+        Self::EndedOffline,
+        Self::Cache,
+        Self::ProductKey,
+        Self::NotSealable,
+    ];
 
     /// The code with this number.
     pub fn from_number(number: u16) -> Self {
@@ -46,6 +57,7 @@ impl Code {
         match self {
             Self::Server(code) => code.number(),
             Self::Unknown(number) => number,
+            Self::Internal => 300,
             Self::Settings => 301,
             Self::NoServer => 302,
             Self::NotTrusted => 303,
@@ -67,6 +79,7 @@ impl Code {
         match self {
             Self::Server(code) => code.title(),
             Self::Unknown(_) => "The license server refused",
+            Self::Internal => "The license library failed",
             Self::Settings => "License settings cannot be used",
             Self::NoServer => "No license server could be reached",
             Self::NotTrusted => "The license server is not trusted",
@@ -97,7 +110,7 @@ impl Code {
             Self::NoServer => "The license server cannot be reached. Please check the network connection and try again.",
             Self::NotTrusted | Self::NotGenuine => "The license server could not be verified. Please tell your administrator.",
             Self::Cache => "This application cannot store its license on this device. Please tell your administrator.",
-            Self::Server(_) | Self::Unknown(_) | Self::Settings | Self::ProductKey | Self::NotSealable => {
+            Self::Server(_) | Self::Unknown(_) | Self::Internal | Self::Settings | Self::ProductKey | Self::NotSealable => {
                 "This application is not licensed correctly. Please tell your administrator the code."
             }
         }
@@ -109,7 +122,7 @@ impl Code {
         match self {
             Self::Server(code) => matches!(code, ErrorCode::NotServing | ErrorCode::TooManyRequests | ErrorCode::ServerNotValid),
             Self::NoServer | Self::NotTrusted | Self::NotGenuine | Self::NotSealable => true,
-            Self::Unknown(_) | Self::Settings | Self::EndedOffline | Self::Cache | Self::ProductKey => false,
+            Self::Unknown(_) | Self::Internal | Self::Settings | Self::EndedOffline | Self::Cache | Self::ProductKey => false,
         }
     }
 }

@@ -478,7 +478,8 @@ impl Drop for License {
     fn drop(&mut self) {
         lock(&self.shared.counter).is_closing = true;
         self.shared.wake.notify_all();
-        if let Some(worker) = self.worker.take() {
+        // A listener that drops the license runs on the worker itself.
+        if let Some(worker) = self.worker.take().filter(|worker| worker.thread().id() != std::thread::current().id()) {
             // It flushes first. If it panicked, what it had is lost as in a crash.
             let _ = worker.join();
         }

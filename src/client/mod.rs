@@ -8,6 +8,7 @@
 //! | [`core`] | the decisions, without files, network or clock |
 //! | [`folder`] | the data folder that the processes of a machine share |
 //! | [`link`] | the way to one server, sealed where asked for |
+//! | `ffi` | the C interface (feature `capi`) |
 //! | [`transport`] | one kept-alive connection, over HTTPS that trusts exactly one authority |
 //! | [`unix_socket`] | the same over the socket of a server on this machine |
 //! | [`device_uuid`] | the UUID that follows from the machine |
@@ -17,6 +18,8 @@ pub mod core;
 pub mod deduplicator;
 pub mod device_uuid;
 pub mod error;
+#[cfg(feature = "capi")]
+pub mod ffi;
 pub mod folder;
 pub mod license;
 mod link;

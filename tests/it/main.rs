@@ -5,6 +5,7 @@
 //! commands), [`support::Device`] asks. Long proofs run at a short setting; the
 //! environment variable `TOLLKEEPER_FULL=1` runs them at full strength.
 
+mod c_interface;
 mod charge_ways;
 mod cli;
 mod client;
@@ -30,3 +31,4 @@ mod store;
 mod support;
 mod tidy;
 mod tls;
+mod vectors;
