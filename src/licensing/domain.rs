@@ -5,6 +5,7 @@
 //! an owner. The list is Mozilla's, compiled in, so that nothing is ever fetched. Sites
 //! without internet have names that it does not know: there the last label counts as the
 //! suffix (`plant.local` is a registered domain), and a single label is a host of its own.
+//! A device does without the list (feature `server`): what it reads, the vendor signed, who has it.
 
 use super::id::shorten;
 
@@ -27,6 +28,9 @@ pub fn check(domain: &str) -> Result<(), String> {
     }
     if !is_host_name(bare) {
         return Err(format!("'{shown}' is not a domain: write one such as example.com, without https://, port and path"));
+    }
+    if !cfg!(feature = "server") {
+        return Ok(());
     }
     let Some(registered) = registered(bare) else {
         let own = bare.to_ascii_lowercase();
@@ -76,10 +80,16 @@ pub fn is_public_suffix(name: &str) -> bool {
 
 /// The suffix of a name in lower case, and whether the list knows it; if it does not, the
 /// last label.
+#[cfg(feature = "server")]
 fn suffix(name: &str) -> (&str, bool) {
     let found = psl::suffix(name.as_bytes());
     let length = found.map_or(0, |suffix| suffix.as_bytes().len());
     (&name[name.len() - length..], found.is_some_and(|suffix| suffix.is_known()))
+}
+
+#[cfg(not(feature = "server"))]
+fn suffix(name: &str) -> (&str, bool) {
+    (name.rsplit('.').next().unwrap_or(name), false)
 }
 
 /// Whether this could be the name of a host, in ASCII and without a final dot.
