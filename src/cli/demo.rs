@@ -4,20 +4,35 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::{Value, json};
 
 use super::connect::Admin;
+use super::simulate::device::{Faults, Tally, Trade};
+use super::simulate::fleet::Fleet;
 use super::throwaway::{self, Home};
 use super::{Failure, output, serve};
 use crate::app::{App, Extent};
+use crate::client;
 use crate::client::transport::{CaPin, Transport};
 use crate::clock::{Clock as _, SystemClock};
+use crate::documents::{files, random_uuid};
 use crate::http::admin_api::handshakes::{HandshakeBody, HandshakeRow};
+use crate::licensing::slot::SLOT_SECONDS;
+use crate::licensing::{DeploymentType, Unit};
 use crate::settings::{Flags, LogLevel, Settings};
-
-mod fleet;
 
 /// How many devices are simulated.
 const DEVICES: usize = 50;
+/// How far back their first use lies, in slots: eight hours.
+const BACKLOG_SLOTS: i64 = 160;
+/// Pause between two of them.
+const PAUSE: Duration = Duration::from_millis(150);
+/// Largest public key file, in bytes.
+const KEY_FILE_MAX: usize = 64 * 1024;
 
 /// Flags of `demo`.
 #[derive(Debug, clap::Args)]
@@ -93,7 +108,7 @@ fn present(home: &Home, settings: &Settings, app: &App, stop: impl FnOnce()) -> 
     output::line(format!("  {}", key.license_key));
     output::line("Try, in another terminal:");
     output::line(format!("  curl --cacert {ca} {url}/health"));
-    output::line(format!("  curl --cacert {ca} {url}/api/v1/authorize --json '{}'", fleet::sample_request(&code)));
+    output::line(format!("  curl --cacert {ca} {url}/api/v1/authorize --json '{}'", sample_request(&code)));
     output::line(format!("  {program} license list --data {shown}"));
     output::line(format!("  {program} usage show --data {shown}"));
     output::line(format!("  {program} device list --data {shown}"));
@@ -101,19 +116,76 @@ fn present(home: &Home, settings: &Settings, app: &App, stop: impl FnOnce()) -> 
     output::line("Stop with Ctrl-C.");
 
     let working = Arc::new(AtomicBool::new(true));
-    let fleet = fleet::Fleet::new(DEVICES, &code, transport);
+    let fleet = Fleet::new(DEVICES, &trades(home, &key.license_key, &transport)?, Faults::default(), u64::from(std::process::id()), SystemClock.now_seconds());
     let flag = Arc::clone(&working);
-    let thread = std::thread::Builder::new().name("fleet".to_owned()).spawn(move || fleet.work(&flag)).map_err(|error| Failure(error.to_string()))?;
+    let thread = std::thread::Builder::new().name("fleet".to_owned()).spawn(move || work(fleet, &flag)).map_err(|error| Failure(error.to_string()))?;
     stop();
     working.store(false, Ordering::SeqCst);
-    let summary = thread.join().map_err(|_| Failure("the simulated devices ended badly".to_owned()))?;
+    let tally = thread.join().map_err(|_| Failure("the simulated devices ended badly".to_owned()))?;
     output::line(format!(
-        "Stopped. The devices got {} authorizations ({} refused) and reported {} units.",
-        output::number(summary.granted),
-        output::number(summary.refused),
-        output::number(summary.units)
+        "Stopped. The devices got {} authorizations ({} refused) and did {} units of work.",
+        output::number(tally.granted),
+        output::number(tally.refused.values().sum()),
+        output::number(tally.units())
     ));
     Ok(())
+}
+
+/// What the devices run: barcode readers, scanners, text recognition.
+fn trades(home: &Home, license_key: &str, transport: &Transport) -> Result<Vec<Arc<Trade>>, Failure> {
+    let vendor = files::read_text(&home.vendor_public_key(), KEY_FILE_MAX).map_err(|error| Failure(error.to_string()))?;
+    let trade = |(product, deployment_type, unit, types): (&str, DeploymentType, Unit, &'static [&'static str])| {
+        let settings = client::Settings {
+            vendor_public_key: vendor.clone(),
+            license_key: Some(license_key.to_owned()),
+            certificate_authority: transport.ca_pem().map(str::to_owned),
+            product: product.to_owned(),
+            deployment_type: Some(deployment_type),
+            ..client::Settings::default()
+        };
+        let mut config = settings.check().map_err(|error| Failure(error.message))?;
+        // The address that is listened on, whatever the key calls this machine.
+        config.servers = vec![transport.base_url().to_owned()];
+        Ok(Arc::new(Trade { config: Arc::new(config), unit, types }))
+    };
+    let kinds: [(&str, DeploymentType, Unit, &[&str]); 3] = [
+        ("dbr", DeploymentType::Mobile, Unit::Scan, &["QR Code", "Code 128", "EAN-13", "Data Matrix"]),
+        ("dwt", DeploymentType::Desktop, Unit::Page, &["scanned", "imported", "captured"]),
+        ("ocr", DeploymentType::Desktop, Unit::Page, &["scanned"]),
+    ];
+    kinds.into_iter().map(trade).collect()
+}
+
+/// The devices begin eight hours back, as devices do that were offline, so that there is
+/// something to see at once. Then each lives on, until the flag falls.
+fn work(mut fleet: Fleet, working: &AtomicBool) -> Tally {
+    let is_working = || working.load(Ordering::SeqCst);
+    fleet.each(|device, links| {
+        let now = SystemClock.now_seconds();
+        if is_working() {
+            device.initialize(now, links);
+            for slot in (1..=BACKLOG_SLOTS).filter(|slot| slot % 3 > 0) {
+                let units = device.random(12) + 1;
+                device.work(now, slot * SLOT_SECONDS, units);
+            }
+            device.initialize(now, links);
+        }
+    });
+    fleet.in_turn(|device, links| {
+        let now = SystemClock.now_seconds();
+        let units = device.random(6) + 1;
+        device.work(now, 0, units);
+        device.live(now, links);
+        std::thread::sleep(PAUSE);
+        is_working()
+    });
+    fleet.tally()
+}
+
+/// A request that anybody may try with curl.
+fn sample_request(code: &str) -> Value {
+    let nonce = URL_SAFE_NO_PAD.encode(random_uuid().as_bytes());
+    json!({"client_uuid": random_uuid(), "handshake_code": code, "product": "dbr", "deployment_type": "mobile", "nonce": nonce})
 }
 
 /// Vendor, license, handshake codes: what vendor and admin would do, in their commands.

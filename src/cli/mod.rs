@@ -11,6 +11,7 @@
 //! | [`handshake`] | `handshake add`, `list`, `edit`, `delete`, `key`, `default`, `order` |
 //! | [`device`] | `device list`, `why`, `release`, `reset`, `authorize-file`, `import-reports` |
 //! | [`usage`] | `usage show` |
+//! | [`simulate`] | `simulate` |
 //! | [`throwaway`] | the site that `demo` and `sandbox` stand on |
 //! | [`connect`] | the way to a server that runs, or to its data when none does |
 //! | [`output`] | tables and lines |
@@ -31,6 +32,7 @@ pub mod license_show;
 pub mod output;
 pub mod sandbox;
 pub mod serve;
+pub mod simulate;
 pub mod throwaway;
 pub mod usage;
 pub mod vendor;
@@ -59,6 +61,8 @@ enum Group {
     Demo(demo::DemoArgs),
     /// Run a server for application developers: a clock to move, faults to switch on
     Sandbox(sandbox::SandboxArgs),
+    /// Play a day of many devices, and check that the server counted exactly what they did
+    Simulate(simulate::SimulateArgs),
     /// Run the license server
     Serve(serve::ServeArgs),
     /// For the vendor: make keys, issue, renew and revoke licenses, verify use (works offline)
@@ -113,6 +117,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
     match cli.command {
         Group::Demo(args) => demo::run(&args),
         Group::Sandbox(args) => sandbox::run(&args),
+        Group::Simulate(args) => simulate::run(&args),
         Group::Serve(args) => serve::run(&args),
         Group::Vendor(command) => vendor::run(command, &SystemClock),
         Group::License(command) => license::run(command),

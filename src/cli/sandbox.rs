@@ -56,26 +56,63 @@ const CODES: &[(&str, &[u64], &str)] = &[
     ("216998-domain", &[8], "dbr without limit on example.com and below it; another Origin is 103"),
     ("216998-addon", &[1, 10], "scans of dbr, and the add-on for its module dpm"),
     ("216998-addon-alone", &[10], "the add-on without the item that it depends on: always 124"),
+    (FLEET, &[11], "scans of the product 'load' without end, for `tollkeeper simulate`"),
     (LOCKED, &[1], "needs the session password 'open sesame' (102) and the application ID com.example.scanner (114)"),
 ];
 
 const SCAN: &str = "216998-scan";
+/// The handshake code for load.
+pub const FLEET: &str = "216998-fleet";
+/// The product that is licensed under it.
+pub const LOAD: &str = "load";
 const LOCKED: &str = "216998-locked";
+
+/// A sandbox at work.
+pub struct Started {
+    app: App,
+    clock: ManualClock,
+    admin: Admin,
+}
+
+impl Started {
+    /// What to paste into an application that uses this handshake code.
+    pub fn license_key(&self, code: &str) -> Result<String, Failure> {
+        let row: HandshakeRow = self.admin.get(&format!("handshakes/{code}"))?;
+        Ok(row.license_key)
+    }
+
+    /// Ends it.
+    pub fn stop(self) {
+        drop(self.admin);
+        self.app.stop();
+    }
+}
 
 /// Runs the sandbox until Ctrl-C.
 pub fn run(args: &SandboxArgs) -> Result<(), Failure> {
     serve::start_log(LogLevel::Warn);
     let stop = serve::wait_for_stop()?;
     let home = Home::prepare("sandbox", args.data.clone())?;
+    let started = start(&home, &args.listen, &args.http)?;
+    let presented = present(&home, &started);
+    if presented.is_ok() {
+        stop();
+    }
+    started.stop();
+    presented
+}
+
+/// Starts a sandbox in this directory, with its license and handshake codes.
+pub fn start(home: &Home, listen: &str, http: &[String]) -> Result<Started, Failure> {
     let mut settings = Settings::for_data(&home.path);
-    settings.listen = vec![args.listen.clone()];
-    settings.http.clone_from(&args.http);
+    settings.listen = vec![listen.to_owned()];
+    settings.http = http.to_vec();
     settings.trusted_vendors = vec![home.vendor_public_key()];
     // Where the clock stands still, a minute never ends.
     settings.limits.device_requests_per_minute = 0;
     settings.validate().map_err(|error| Failure(error.to_string()))?;
 
-    let clock = ManualClock::at_seconds(SystemClock.now_seconds().max(find_latest_second(&home)?));
+    let clock = ManualClock::at_seconds(SystemClock.now_seconds().max(find_latest_second(home)?));
     let told = |error: crate::documents::Error| Failure(error.to_string());
     let place = Place {
         data: throwaway::anywhere(&home.path),
@@ -84,12 +121,18 @@ pub fn run(args: &SandboxArgs) -> Result<(), Failure> {
         purposes: CODES.iter().map(|(name, _, purpose)| ((*name).to_owned(), (*purpose).to_owned())).collect(),
     };
     let app = App::start_sandbox(&settings, Sandbox::new(clock.clone(), place)).map_err(|error| Failure(error.to_string()))?;
-    let presented = present(&home, &settings, &app, &clock);
-    if presented.is_ok() {
-        stop();
+    let filled = Admin::of(&settings).and_then(|admin| {
+        home.license(ITEMS, &admin, clock.now_seconds())?;
+        throwaway::add_codes(&admin, CODES.iter().filter(|(_, items, _)| !items.is_empty()).map(|(name, items, _)| code(name, items)).collect())?;
+        Ok(admin)
+    });
+    match filled {
+        Ok(admin) => Ok(Started { app, clock, admin }),
+        Err(failure) => {
+            app.stop();
+            Err(failure)
+        }
     }
-    app.stop();
-    presented
 }
 
 /// The second from which on an earlier sandbox can go on: not before the latest of its
@@ -110,11 +153,9 @@ fn find_latest_second(home: &Home) -> Result<i64, Failure> {
     Ok((facts::latest_stamp(&connection).map_err(failed)? + 999_999).div_euclid(1_000_000))
 }
 
-fn present(home: &Home, settings: &Settings, app: &App, clock: &ManualClock) -> Result<(), Failure> {
-    let admin = Admin::of(settings)?;
-    home.license(ITEMS, &admin, clock.now_seconds())?;
-    throwaway::add_codes(&admin, CODES.iter().filter(|(_, items, _)| !items.is_empty()).map(|(name, items, _)| code(name, items)).collect())?;
-    let key: HandshakeRow = admin.get(&format!("handshakes/{SCAN}"))?;
+fn present(home: &Home, started: &Started) -> Result<(), Failure> {
+    let Started { app, clock, .. } = started;
+    let key = started.license_key(SCAN)?;
     let address = app.https_addresses().first().ok_or_else(|| Failure("the sandbox has no address".to_owned()))?;
     let ca = throwaway::anywhere(&home.path.join("tls/ca.pem"));
     let curl = format!("curl --cacert {} https://{address}", ca.display());
@@ -123,7 +164,7 @@ fn present(home: &Home, settings: &Settings, app: &App, clock: &ManualClock) -> 
         output::line(format!("The same without encryption: http://{address}"));
     }
     output::line(format!("License key of handshake code {SCAN}, for 100 scans of dbr:"));
-    output::line(format!("  {}", key.license_key));
+    output::line(format!("  {key}"));
     output::line("All handshake codes with their license keys, what each is for, and the vendor's public key:");
     output::line(format!("  {curl}/sandbox"));
     output::line("Move the clock, which stands still until then; switch faults on; more is told at /reference/:");

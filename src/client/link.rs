@@ -11,24 +11,25 @@ const TIMEOUTS: Timeouts = Timeouts { connect: std::time::Duration::from_secs(5)
 
 /// See the module.
 #[derive(Debug)]
-pub(super) struct Link {
+pub struct Link {
     url: String,
     transport: Option<Transport>,
 }
 
 impl Link {
-    pub(super) fn new(url: &str) -> Self {
+    /// To the server with this URL. Nothing is connected yet.
+    pub fn new(url: &str) -> Self {
         Self { url: url.to_owned(), transport: None }
     }
 
     /// The authority that is trusted, PEM, once it is known.
-    pub(super) fn ca_pem(&self) -> Option<&str> {
+    pub fn ca_pem(&self) -> Option<&str> {
         self.transport.as_ref()?.ca_pem()
     }
 
     /// Sends, and tells what became of it. `known` is the authority's certificate from an
     /// earlier time.
-    pub(super) fn ask(&mut self, path: &str, body: &[u8], config: &Config, known: Option<&str>) -> Event {
+    pub fn ask(&mut self, path: &str, body: &[u8], config: &Config, known: Option<&str>) -> Event {
         match self.send(path, body, config, known) {
             Ok(reply) => {
                 let retry_after = reply.header("retry-after").and_then(|seconds| seconds.trim().parse().ok());

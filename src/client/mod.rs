@@ -22,7 +22,7 @@ pub mod error;
 pub mod ffi;
 pub mod folder;
 pub mod license;
-mod link;
+pub mod link;
 pub mod settings;
 pub mod transport;
 

@@ -1,0 +1,392 @@
+//! `tollkeeper simulate`: a day of many devices, through the real client library, and whether
+//! the server counted exactly what they did.
+//!
+//! On a sandbox the day goes by as fast as the machine can: the server's clock is moved. Any
+//! other server gets what the devices did in the hours before, as from devices that were offline.
+
+use std::collections::BTreeMap;
+use std::io::{IsTerminal as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use self::device::{Faults, Tally, Trade};
+use self::fleet::Fleet;
+use super::connect::{Admin, Create, segment};
+use super::throwaway::Home;
+use super::{DataArg, Failure, output, sandbox, serve};
+use crate::client::settings::{Config, Settings};
+use crate::client::transport::{CaPin, Timeouts, Transport};
+use crate::clock::{Clock as _, SystemClock, rfc3339};
+use crate::documents::files;
+use crate::http::admin_api::statistics::UsageRow;
+use crate::http::sandbox::{ClockAnswer, SandboxState};
+use crate::licensing::slot::SLOT_SECONDS;
+use crate::licensing::{DeploymentType, Unit};
+use crate::settings::LogLevel;
+
+pub mod device;
+pub mod fleet;
+
+/// Most devices in one process.
+const DEVICES_MAX: u64 = 1_000_000;
+/// Largest public key file, in bytes.
+const KEY_FILE_MAX: usize = 64 * 1024;
+/// How often what is left is sent at the end.
+const LAST_ROUNDS: usize = 20;
+
+/// Flags of `simulate`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  tollkeeper simulate --devices 1000                     a sandbox of its own, a day in a minute
+  tollkeeper simulate --license-key TK1.… --devices 50 --product dbr --data /var/lib/tollkeeper
+
+Exit status 1 when the server did not count exactly what the devices did.")]
+pub struct SimulateArgs {
+    /// The license key of the handshake code to use [default: a sandbox is started for it]
+    #[arg(long, value_name = "KEY")]
+    license_key: Option<String>,
+    /// How many devices
+    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u64).range(1..=DEVICES_MAX))]
+    devices: u64,
+    /// The product they run
+    #[arg(long, value_name = "NAME", default_value = sandbox::LOAD)]
+    product: String,
+    /// How many hours of their life
+    #[arg(long, value_name = "H", default_value_t = 24, value_parser = clap::value_parser!(u16).range(1..=600))]
+    hours: u16,
+    /// In how many slots of three minutes each of them is at work, on the average
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    active_slots: u64,
+    /// What goes wrong, separated by commas, or all
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    faults: Vec<Fault>,
+    /// Makes the same day again
+    #[arg(long, value_name = "NUMBER", default_value_t = 1)]
+    seed: u64,
+    /// The vendor's public key [default: what a sandbox tells, or the vendors of --data]
+    #[arg(long, value_name = "FILE")]
+    vendor_public_key: Option<PathBuf>,
+    /// The server's data directory: what it counted is read there [default: what a sandbox tells]
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Encrypt requests to the server itself, as where a proxy ends TLS
+    #[arg(long)]
+    sealed: bool,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// What can go wrong with a device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Fault {
+    /// No network for hours
+    Offline,
+    /// A clock that is wrong, and is set back
+    Skew,
+    /// What is sent arrives twice
+    Duplicates,
+    /// Killed while an answer is on its way, and started again
+    Kills,
+    /// The main server does not answer now and then
+    Failover,
+    /// All of them
+    All,
+}
+
+fn faults_of(list: &[Fault]) -> Faults {
+    let has = |fault| list.contains(&fault) || list.contains(&Fault::All);
+    Faults {
+        offline: has(Fault::Offline),
+        skew: has(Fault::Skew),
+        duplicates: has(Fault::Duplicates),
+        kills: has(Fault::Kills),
+        failover: has(Fault::Failover),
+    }
+}
+
+/// What came out.
+#[derive(Debug, Serialize, Deserialize)]
+struct Outcome {
+    devices: u64,
+    granted: u64,
+    refused: BTreeMap<u16, u64>,
+    unanswered: u64,
+    kills: u64,
+    reports: u64,
+    duplicates: u64,
+    rejected: u64,
+    units: u64,
+    /// What the server counted, if it could be asked.
+    server_units: Option<u64>,
+    /// Whether that is the same, type by type.
+    exact: Option<bool>,
+    /// Devices that still have something to send.
+    unsent: usize,
+    seconds: f64,
+}
+
+/// The server that the devices use.
+struct Server {
+    config: Config,
+    code: String,
+    sandbox: Option<Transport>,
+    data: Option<PathBuf>,
+}
+
+/// Runs it.
+pub fn run(args: &SimulateArgs) -> Result<(), Failure> {
+    match &args.license_key {
+        Some(key) => play(args, key),
+        None => {
+            serve::start_log(LogLevel::Warn);
+            let home = Home::prepare("sandbox", None)?;
+            let started = sandbox::start(&home, "127.0.0.1:0", &[])?;
+            let played = started.license_key(sandbox::FLEET).and_then(|key| play(args, &key));
+            started.stop();
+            played
+        }
+    }
+}
+
+fn play(args: &SimulateArgs, license_key: &str) -> Result<(), Failure> {
+    let server = find_server(args, license_key)?;
+    let before = server.usage()?;
+    let began = Instant::now();
+    let trade = Arc::new(Trade { config: Arc::new(server.config.clone()), unit: Unit::Scan, types: &["QR Code", "Code 128", "EAN-13", "Data Matrix"] });
+    let count = usize::try_from(args.devices).unwrap_or(usize::MAX);
+    let start = server.now()?;
+    let mut fleet = Fleet::new(count, &[trade], faults_of(&args.faults), args.seed, start);
+    let bar = Bar::new(!args.json);
+    if server.sandbox.is_some() {
+        live(args, &server, &mut fleet, start, &bar)?
+    } else {
+        catch_up(args, &mut fleet, start, &bar)
+    }
+    settle(&server, &mut fleet, &bar)?;
+    bar.clear();
+    let tally = fleet.tally();
+    let outcome = judge(args, &tally, &fleet, before, server.usage()?, began);
+    report(args, &server, &tally, &outcome)
+}
+
+/// The day of a sandbox, slot by slot.
+fn live(args: &SimulateArgs, server: &Server, fleet: &mut Fleet, start: i64, bar: &Bar) -> Result<(), Failure> {
+    let slots = i64::from(args.hours) * 3_600 / SLOT_SECONDS;
+    for step in 0..slots {
+        let now = server.move_on(SLOT_SECONDS)?;
+        bar.show(step, slots, &format!("{} of {}", rfc3339(now), rfc3339(start + slots * SLOT_SECONDS)));
+        fleet.each(|device, links| {
+            // They do not all begin in the same minute.
+            let begins = device.random(20) == 0 || step > 20;
+            if begins || device.is_licensed() {
+                device.live(now, links);
+            }
+            if device.random(slots.cast_unsigned()) < args.active_slots {
+                let units = device.random(12) + 1;
+                device.work(now, 0, units);
+            }
+        });
+    }
+    Ok(())
+}
+
+/// Hours that lie behind, of devices that come back.
+fn catch_up(args: &SimulateArgs, fleet: &mut Fleet, now: i64, bar: &Bar) {
+    let slots = i64::from(args.hours) * 3_600 / SLOT_SECONDS;
+    bar.show(0, 2, "authorizing");
+    fleet.each(|device, links| device.initialize(now, links));
+    bar.show(1, 2, "reporting");
+    fleet.each(|device, links| {
+        for slot in 1..=slots {
+            if device.random(slots.cast_unsigned()) < args.active_slots {
+                let units = device.random(12) + 1;
+                device.work(now, slot * SLOT_SECONDS, units);
+            }
+        }
+        device.initialize(now, links);
+    });
+}
+
+/// Nothing goes wrong any more, and everything that is left is sent.
+fn settle(server: &Server, fleet: &mut Fleet, bar: &Bar) -> Result<(), Failure> {
+    fleet.each(|device, _| device.end_faults());
+    for round in 0..LAST_ROUNDS {
+        let left = fleet.unsent();
+        if left == 0 {
+            break;
+        }
+        bar.show(0, 1, &format!("{left} devices send what is left"));
+        let now = if round == 0 || server.sandbox.is_none() { server.now()? } else { server.move_on(3_600)? };
+        fleet.each(|device, links| {
+            if device.has_unsent() {
+                device.initialize(now, links);
+            }
+        });
+    }
+    Ok(())
+}
+
+fn judge(args: &SimulateArgs, tally: &Tally, fleet: &Fleet, before: Option<UsageRow>, after: Option<UsageRow>, began: Instant) -> Outcome {
+    let counted = before.zip(after).map(|(before, after)| {
+        let earlier = |kind: &String| before.by_type.get(kind).copied().unwrap_or(0);
+        let new: BTreeMap<String, u64> =
+            after.by_type.iter().map(|(kind, count)| (kind.clone(), count - earlier(kind))).filter(|(_, count)| *count > 0).collect();
+        new
+    });
+    Outcome {
+        devices: args.devices,
+        granted: tally.granted,
+        refused: tally.refused.clone(),
+        unanswered: tally.unanswered,
+        kills: tally.kills,
+        reports: tally.accepted,
+        duplicates: tally.duplicate,
+        rejected: tally.rejected.len() as u64,
+        units: tally.units(),
+        server_units: counted.as_ref().map(|counted| counted.values().sum()),
+        exact: counted.map(|counted| counted == tally.counted),
+        unsent: fleet.unsent(),
+        seconds: began.elapsed().as_secs_f64(),
+    }
+}
+
+fn report(args: &SimulateArgs, server: &Server, tally: &Tally, outcome: &Outcome) -> Result<(), Failure> {
+    if args.json {
+        output::json(outcome)?;
+    } else {
+        let refused: Vec<String> = outcome.refused.iter().map(|(code, count)| format!("{} with {code}", output::number(*count))).collect();
+        let refused = if refused.is_empty() { "none refused".to_owned() } else { format!("refused: {}", refused.join(", ")) };
+        let line = |name: &str, text: String| output::line(format!("{name:<15}{text}"));
+        line("Devices", format!("{} under {}, {} h of their life in {:.1} s", output::number(outcome.devices), server.code, args.hours, outcome.seconds));
+        line(
+            "Authorizations",
+            format!("{} granted, {refused}; {} times no server answered", output::number(outcome.granted), output::number(outcome.unanswered)),
+        );
+        line(
+            "Reports",
+            format!(
+                "{} taken, {} were there already, {} rejected",
+                output::number(outcome.reports),
+                output::number(outcome.duplicates),
+                output::number(outcome.rejected)
+            ),
+        );
+        if outcome.kills > 0 {
+            line("Kills", output::number(outcome.kills));
+        }
+        line("Units", format!("{} counted by the devices", output::number(outcome.units)));
+        match (outcome.server_units, outcome.exact) {
+            (Some(units), Some(true)) => line("Server", format!("{} counted: equal, type by type", output::number(units))),
+            (Some(units), _) => line("Server", format!("{} counted: NOT EQUAL", output::number(units))),
+            (None, _) => line("Server", "was not asked what it counted: give its --data directory".to_owned()),
+        }
+    }
+    if let Some((code, detail)) = tally.rejected.first() {
+        return Err(Failure(format!("{} reports were rejected, the first with {code}: {detail}", tally.rejected.len())));
+    }
+    match (outcome.exact, outcome.unsent) {
+        (Some(false), _) => Err(Failure("the server did not count what the devices did: compare usage show with the figures above".to_owned())),
+        (_, 1..) => Err(Failure(format!("{} devices could not send all they did: is the server well?", outcome.unsent))),
+        _ => Ok(()),
+    }
+}
+
+/// What the license key and the server tell.
+fn find_server(args: &SimulateArgs, license_key: &str) -> Result<Server, Failure> {
+    let told = |error: crate::client::LicenseError| Failure(error.message);
+    let mut settings = Settings {
+        license_key: Some(license_key.to_owned()),
+        product: args.product.clone(),
+        deployment_type: Some(DeploymentType::Desktop),
+        sealed: args.sealed,
+        ..Settings::default()
+    };
+    let key: crate::protocol::license_key::LicenseKey = license_key.parse().map_err(Failure)?;
+    let transport = connect(&key)?;
+    let reply = transport.get("/sandbox").map_err(|error| Failure(error.to_string()))?;
+    let state: Option<SandboxState> = if reply.is_success() { reply.json().ok() } else { None };
+    let data = args.data.clone().or_else(|| state.as_ref().map(|state| PathBuf::from(&state.data)).filter(|path| path.exists()));
+    settings.vendor_public_key = match (&args.vendor_public_key, &state, &args.data) {
+        (Some(path), _, _) => read_key(path)?,
+        (None, Some(state), _) => state.vendor_public_key.clone(),
+        (None, None, Some(data)) => vendors_of(data)?,
+        (None, None, None) => {
+            return Err(Failure("whom shall the devices trust? give --vendor-public-key FILE, or --data with the server's data directory".to_owned()));
+        }
+    };
+    let mut config = settings.check().map_err(told)?;
+    // Fetched once for all devices.
+    config.authority = transport.ca_pem().map(|pem| CaPin::Pem(pem.to_owned())).or(config.authority);
+    Ok(Server { config, code: key.handshake_code, sandbox: state.is_some().then_some(transport), data })
+}
+
+fn connect(key: &crate::protocol::license_key::LicenseKey) -> Result<Transport, Failure> {
+    let url = &key.servers[0];
+    let transport = match &key.ca {
+        _ if url.starts_with("http://") => Transport::plain(url, Timeouts::default()),
+        Some(fingerprint) => Transport::pinned(url, CaPin::Fingerprint(fingerprint.clone())),
+        None => Transport::system(url, Timeouts::default()),
+    };
+    transport.map_err(|error| Failure(error.to_string()))
+}
+
+fn read_key(path: &Path) -> Result<String, Failure> {
+    files::read_text(path, KEY_FILE_MAX).map_err(|error| Failure(error.to_string()))
+}
+
+fn vendors_of(data: &Path) -> Result<String, Failure> {
+    let keys = crate::documents::load_vendor_dir(&data.join("vendors")).map_err(|error| Failure(error.to_string()))?;
+    Ok(keys.iter().map(crate::documents::VerifyingKey::to_spki_pem).collect())
+}
+
+impl Server {
+    /// What was counted under the code so far, if that can be read.
+    fn usage(&self) -> Result<Option<UsageRow>, Failure> {
+        let Some(data) = &self.data else { return Ok(None) };
+        let admin = Admin::open(&DataArg { data: Some(data.clone()) }, Create::Refused)?;
+        admin.get(&format!("statistics?handshake={}", segment(&self.code))).map(Some)
+    }
+
+    fn now(&self) -> Result<i64, Failure> {
+        self.sandbox.as_ref().map_or_else(|| Ok(SystemClock.now_seconds()), |_| self.move_on(0))
+    }
+
+    /// Moves the sandbox's clock; its time then.
+    fn move_on(&self, seconds: i64) -> Result<i64, Failure> {
+        let Some(sandbox) = &self.sandbox else { return Ok(SystemClock.now_seconds()) };
+        let reply = sandbox.post_json("/sandbox/clock", &json!({"advance": format!("{seconds}s")}), &[]).map_err(|error| Failure(error.to_string()))?;
+        let answer: ClockAnswer = reply.json().map_err(|error| Failure(error.to_string()))?;
+        let time = chrono::DateTime::parse_from_rfc3339(&answer.time).map_err(|error| Failure(format!("the sandbox's time: {error}")))?;
+        Ok(time.timestamp())
+    }
+}
+
+/// A line on the terminal that tells how far it is.
+struct Bar {
+    is_shown: bool,
+}
+
+impl Bar {
+    fn new(is_wanted: bool) -> Self {
+        Self { is_shown: is_wanted && std::io::stderr().is_terminal() }
+    }
+
+    fn show(&self, done: i64, of: i64, what: &str) {
+        if self.is_shown {
+            let filled = usize::try_from(30 * done / of.max(1)).unwrap_or(0).min(30);
+            // A terminal that is gone is no reason to stop.
+            let _ = write!(std::io::stderr(), "\r[{}{}] {:>3} %  {what}\x1b[K", "#".repeat(filled), " ".repeat(30 - filled), 100 * done / of.max(1));
+        }
+    }
+
+    fn clear(&self) {
+        if self.is_shown {
+            let _ = write!(std::io::stderr(), "\r\x1b[K");
+        }
+    }
+}

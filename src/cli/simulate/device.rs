@@ -1,0 +1,235 @@
+//! One simulated device: the real core of the client library, with a memory for a disk, a
+//! clock of its own, and whatever goes wrong with it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use fastrand::Rng;
+
+use crate::client::core::counting::{Counts, Key};
+use crate::client::core::site_time::Moment;
+use crate::client::core::state::State;
+use crate::client::core::{Action, Ask, Core, Event, Source, Standing};
+use crate::client::error::Code;
+use crate::client::link::Link;
+use crate::client::settings::Config;
+use crate::documents::random_uuid;
+use crate::licensing::{Slot, Unit};
+
+/// Ways to servers, which devices of one thread share.
+pub type Links = BTreeMap<String, Link>;
+
+/// What a device runs.
+#[derive(Debug)]
+pub struct Trade {
+    /// Its settings.
+    pub config: Arc<Config>,
+    /// Scans or pages.
+    pub unit: Unit,
+    /// Types that it counts.
+    pub types: &'static [&'static str],
+}
+
+/// What goes wrong.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Faults {
+    /// It has no network for hours on end.
+    pub offline: bool,
+    /// Its clock is wrong, and is set back in the middle of the day.
+    pub skew: bool,
+    /// What it sends arrives twice.
+    pub duplicates: bool,
+    /// Its process is killed while it waits for an answer, and begins anew.
+    pub kills: bool,
+    /// The main server does not answer now and then.
+    pub failover: bool,
+}
+
+/// What it did and what became of it.
+#[derive(Debug, Clone, Default)]
+pub struct Tally {
+    /// Units by type: what the server must have counted in the end.
+    pub counted: BTreeMap<String, u64>,
+    /// Authorizations that it got.
+    pub granted: u64,
+    /// Refusals by code.
+    pub refused: BTreeMap<u16, u64>,
+    /// Rounds in which no server answered.
+    pub unanswered: u64,
+    /// Reports that a server took, and those it had already.
+    pub accepted: u64,
+    /// Reports that the server had already.
+    pub duplicate: u64,
+    /// Reports that the server will not take, with the reason.
+    pub rejected: Vec<(u16, String)>,
+    /// How often it was killed.
+    pub kills: u64,
+}
+
+impl Tally {
+    /// Both together.
+    pub fn add(&mut self, other: &Self) {
+        for (kind, count) in &other.counted {
+            *self.counted.entry(kind.clone()).or_default() += count;
+        }
+        for (code, count) in &other.refused {
+            *self.refused.entry(*code).or_default() += count;
+        }
+        self.granted += other.granted;
+        self.unanswered += other.unanswered;
+        self.accepted += other.accepted;
+        self.duplicate += other.duplicate;
+        self.rejected.extend(other.rejected.iter().cloned());
+        self.kills += other.kills;
+    }
+
+    /// Units of all types.
+    pub fn units(&self) -> u64 {
+        self.counted.values().sum()
+    }
+}
+
+/// See the module.
+pub struct Device {
+    trade: Arc<Trade>,
+    core: Core,
+    state: State,
+    rng: Rng,
+    faults: Faults,
+    clock_offset: i64,
+    began: i64,
+    is_cut_off: bool,
+    is_killed: bool,
+    is_started: bool,
+    /// What became of it.
+    pub tally: Tally,
+}
+
+impl Device {
+    /// A device that was just switched on; `seed` makes its day.
+    pub fn new(trade: &Arc<Trade>, faults: Faults, seed: u64, now: i64) -> Self {
+        let mut rng = Rng::with_seed(seed);
+        let clock_offset = if faults.skew { rng.i64(-10_800..=10_800) } else { 0 };
+        let mut state = State::default();
+        let moment = Moment { local: now + clock_offset, monotonic: 0 };
+        let core = Core::new(Arc::clone(&trade.config), random_uuid(), None, &mut state, moment);
+        let trade = Arc::clone(trade);
+        Self { trade, core, state, rng, faults, clock_offset, began: now, is_cut_off: false, is_killed: false, is_started: false, tally: Tally::default() }
+    }
+
+    fn moment(&self, now: i64) -> Moment {
+        Moment { local: now + self.clock_offset, monotonic: now - self.began }
+    }
+
+    /// Whether it is licensed.
+    pub fn is_licensed(&self) -> bool {
+        self.core.standing().claims().is_some()
+    }
+
+    /// Whether it has something that no server has.
+    pub fn has_unsent(&self) -> bool {
+        !self.state.open.reports.is_empty() || self.state.stored().next().is_some()
+    }
+
+    /// From here on nothing goes wrong any more.
+    pub fn end_faults(&mut self) {
+        self.faults = Faults::default();
+        self.is_cut_off = false;
+    }
+
+    /// A few minutes of its life, at true time `now`.
+    pub fn live(&mut self, now: i64, links: &mut Links) {
+        if self.faults.offline && self.rng.u32(..200) == 0 {
+            self.is_cut_off = !self.is_cut_off;
+        }
+        if self.faults.skew && self.rng.u32(..300) == 0 {
+            self.clock_offset -= self.rng.i64(60..=7_200);
+        }
+        if !self.is_started {
+            self.initialize(now, links);
+        } else if self.core.wake_at() <= self.core.site_time().tell(self.moment(now)) {
+            self.handle(Event::Tick, now, links);
+        }
+    }
+
+    /// The application starts, or wants its license renewed at once.
+    pub fn initialize(&mut self, now: i64, links: &mut Links) {
+        self.is_started = true;
+        self.handle(Event::Start, now, links);
+    }
+
+    /// Uses its license, if it has one: `seconds_ago`, so many units of one type.
+    pub fn work(&mut self, now: i64, seconds_ago: i64, units: u64) {
+        if !self.is_licensed() || units == 0 {
+            return;
+        }
+        let kind = self.trade.types[self.rng.usize(..self.trade.types.len())];
+        let slot = Slot::containing(self.core.site_time().tell(self.moment(now)) - seconds_ago);
+        let key = Key { slot, unit: self.trade.unit, module: None };
+        let counts = Counts::from([(key, BTreeMap::from([(kind.to_owned(), units)]))]);
+        *self.tally.counted.entry(kind.to_owned()).or_default() += units;
+        let moment = self.moment(now);
+        self.core.handle(Event::Count { counts, held: 1, alive: Vec::new() }, &mut self.state, moment);
+    }
+
+    /// A random number below `limit`, of its own.
+    pub fn random(&mut self, limit: u64) -> u64 {
+        self.rng.u64(..limit)
+    }
+
+    fn handle(&mut self, event: Event, now: i64, links: &mut Links) {
+        let mut next = Some(event);
+        while let Some(event) = next.take() {
+            let moment = self.moment(now);
+            let actions = self.core.handle(event, &mut self.state, moment);
+            self.state.touched.clear();
+            for action in actions {
+                match action {
+                    Action::Ask(ask) => next = self.ask(&ask, links),
+                    Action::LicenseChanged => self.note(),
+                    Action::Reported(submitted) => {
+                        self.tally.accepted += submitted.accepted;
+                        self.tally.duplicate += submitted.duplicate;
+                        self.tally.rejected.extend(submitted.rejected);
+                    }
+                }
+            }
+            if self.is_killed {
+                // What its disk has is all that is left of it.
+                self.is_killed = false;
+                self.is_started = false;
+                self.tally.kills += 1;
+                self.core = Core::new(Arc::clone(&self.trade.config), random_uuid(), None, &mut self.state, moment);
+                break;
+            }
+        }
+    }
+
+    fn note(&mut self) {
+        match self.core.standing() {
+            Standing::Licensed { source: Source::Server(_), .. } => self.tally.granted += 1,
+            Standing::Licensed { .. } => self.tally.unanswered += 1,
+            Standing::Unlicensed(error) => match error.code {
+                Code::Server(code) => *self.tally.refused.entry(code.number()).or_default() += 1,
+                _ => self.tally.unanswered += 1,
+            },
+        }
+    }
+
+    /// `None`: the process was killed before the answer came.
+    fn ask(&mut self, ask: &Ask, links: &mut Links) -> Option<Event> {
+        let is_main = self.trade.config.servers.first() == Some(&ask.server);
+        let has_other = self.trade.config.servers.len() > 1;
+        if self.is_cut_off || (self.faults.failover && is_main && has_other && self.rng.u32(..5) == 0) {
+            return Some(Event::Unanswered { code: Code::NoServer, message: "the simulated network is down".to_owned() });
+        }
+        let link = links.entry(ask.server.clone()).or_insert_with(|| Link::new(&ask.server));
+        let answer = link.ask(ask.path, &ask.body, &self.trade.config, None);
+        if self.faults.duplicates && ask.path.ends_with("/reports") && self.rng.u32(..3) == 0 {
+            // A retry somewhere on the way: the device hears of the first answer only.
+            link.ask(ask.path, &ask.body, &self.trade.config, None);
+        }
+        self.is_killed = self.faults.kills && self.rng.u32(..40) == 0;
+        (!self.is_killed).then_some(answer)
+    }
+}

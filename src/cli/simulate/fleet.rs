@@ -1,0 +1,66 @@
+//! Many devices, a few threads: all of them live for a moment, then the next moment comes.
+
+use std::sync::Arc;
+
+use super::device::{Device, Faults, Links, Tally, Trade};
+
+/// Threads that ask servers: more than the processors, because they wait.
+const THREADS: usize = 8;
+
+/// All devices.
+pub struct Fleet {
+    groups: Vec<Group>,
+}
+
+struct Group {
+    devices: Vec<Device>,
+    links: Links,
+}
+
+impl Fleet {
+    /// So many devices, the trades in turn.
+    pub fn new(count: usize, trades: &[Arc<Trade>], faults: Faults, seed: u64, now: i64) -> Self {
+        let mut groups: Vec<Group> = (0..THREADS.min(count.max(1))).map(|_| Group { devices: Vec::new(), links: Links::new() }).collect();
+        let among = groups.len();
+        for (number, trade) in trades.iter().cycle().take(count).enumerate() {
+            groups[number % among].devices.push(Device::new(trade, faults, seed.wrapping_add(number as u64), now));
+        }
+        Self { groups }
+    }
+
+    /// Every device does something, those of one thread one after the other.
+    pub fn each(&mut self, work: impl Fn(&mut Device, &mut Links) + Sync) {
+        std::thread::scope(|scope| {
+            for Group { devices, links } in &mut self.groups {
+                let work = &work;
+                scope.spawn(move || devices.iter_mut().for_each(|device| work(device, links)));
+            }
+        });
+    }
+
+    /// One device after the other does something, without end, until that says to stop.
+    pub fn in_turn(&mut self, mut work: impl FnMut(&mut Device, &mut Links) -> bool) {
+        let count = self.groups.iter().map(|group| group.devices.len()).max().unwrap_or(0);
+        for index in (0..count).cycle() {
+            for Group { devices, links } in &mut self.groups {
+                if let Some(device) = devices.get_mut(index)
+                    && !work(device, links)
+                {
+                    return;
+                }
+            }
+        }
+    }
+
+    /// How many devices have something that no server has.
+    pub fn unsent(&self) -> usize {
+        self.groups.iter().flat_map(|group| &group.devices).filter(|device| device.has_unsent()).count()
+    }
+
+    /// What all of them did.
+    pub fn tally(&self) -> Tally {
+        let mut sum = Tally::default();
+        self.groups.iter().flat_map(|group| &group.devices).for_each(|device| sum.add(&device.tally));
+        sum
+    }
+}
