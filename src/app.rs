@@ -17,7 +17,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::commands::Site;
 use crate::commands::site::{HARDWARE_ROW, HardwareBinding, VendorFiles};
 use crate::documents::secret::SecretKey;
-use crate::documents::{Hardware, ServerIdentity, SigningKey, random_uuid, replace_file};
+use crate::documents::{Hardware, SealingKey, ServerIdentity, SigningKey, random_uuid, replace_file};
 use crate::http::Context;
 use crate::http::rate_limit::RateLimit;
 use crate::http::sandbox::Sandbox;
@@ -82,6 +82,9 @@ pub struct App {
 struct StoredIdentity {
     uuid: Uuid,
     key_pkcs8: Vec<u8>,
+    /// Installations of before sealed bodies lack it.
+    #[serde(default)]
+    sealing: Option<Vec<u8>>,
 }
 
 const IDENTITY_ROW: &str = "identity";
@@ -270,12 +273,18 @@ impl Vault<'_> {
 
     fn load_identity(&self, hardware: &Hardware) -> Result<ServerIdentity, StartError> {
         let hardware = hardware.fingerprint();
-        if let Some(StoredIdentity { uuid, key_pkcs8 }) = self.find(IDENTITY_ROW)? {
-            let key = SigningKey::from_pkcs8_der(&key_pkcs8).map_err(|error| StartError::Data(error.to_string()))?;
-            return Ok(ServerIdentity { uuid: ServerUuid(uuid), key, hardware });
+        let (uuid, key, sealing) = match self.find(IDENTITY_ROW)? {
+            Some(StoredIdentity { uuid, key_pkcs8, sealing }) => {
+                let key = SigningKey::from_pkcs8_der(&key_pkcs8).map_err(|error| StartError::Data(error.to_string()))?;
+                (uuid, key, sealing.and_then(|bytes| SealingKey::from_bytes(&bytes)))
+            }
+            None => (random_uuid(), SigningKey::generate(), None),
+        };
+        let is_whole = sealing.is_some();
+        let identity = ServerIdentity { uuid: ServerUuid(uuid), key, sealing: sealing.unwrap_or_else(SealingKey::generate), hardware };
+        if !is_whole {
+            self.put(IDENTITY_ROW, &StoredIdentity { uuid, key_pkcs8: identity.key.to_pkcs8_der(), sealing: Some(identity.sealing.to_bytes()) })?;
         }
-        let identity = ServerIdentity { uuid: ServerUuid(random_uuid()), key: SigningKey::generate(), hardware };
-        self.put(IDENTITY_ROW, &StoredIdentity { uuid: identity.uuid.0, key_pkcs8: identity.key.to_pkcs8_der() })?;
         Ok(identity)
     }
 

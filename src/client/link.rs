@@ -4,7 +4,10 @@
 use super::core::Event;
 use super::error::Code;
 use super::settings::Config;
-use super::transport::{CaPin, Reply, Timeouts, Transport, TransportError};
+use super::transport::{CaPin, Method, Reply, Timeouts, Transport, TransportError};
+use crate::documents::sealed::{CONTENT_TYPE, SealingPublicKey};
+use crate::documents::{SealingJwk, ServerCertificate};
+use crate::protocol::server::ServerInfo;
 
 /// How long a device waits for a server. It has another one to ask, and a person waits.
 const TIMEOUTS: Timeouts = Timeouts { connect: std::time::Duration::from_secs(5), whole: std::time::Duration::from_secs(20) };
@@ -14,12 +17,14 @@ const TIMEOUTS: Timeouts = Timeouts { connect: std::time::Duration::from_secs(5)
 pub struct Link {
     url: String,
     transport: Option<Transport>,
+    /// What requests are sealed to, once it is known.
+    sealing: Option<SealingPublicKey>,
 }
 
 impl Link {
     /// To the server with this URL. Nothing is connected yet.
     pub fn new(url: &str) -> Self {
-        Self { url: url.to_owned(), transport: None }
+        Self { url: url.to_owned(), transport: None, sealing: None }
     }
 
     /// The authority that is trusted, PEM, once it is known.
@@ -31,21 +36,63 @@ impl Link {
     /// earlier time.
     pub fn ask(&mut self, path: &str, body: &[u8], config: &Config, known: Option<&str>) -> Event {
         match self.send(path, body, config, known) {
-            Ok(reply) => {
+            Ok((reply, body)) => {
                 let retry_after = reply.header("retry-after").and_then(|seconds| seconds.trim().parse().ok());
-                Event::Answered { status: reply.status, body: reply.body, retry_after }
+                Event::Answered { status: reply.status, body, retry_after }
             }
             Err(Trouble(code, message)) => Event::Unanswered { code, message },
         }
     }
 
-    fn send(&mut self, path: &str, body: &[u8], config: &Config, known: Option<&str>) -> Result<Reply, Trouble> {
+    fn send(&mut self, path: &str, body: &[u8], config: &Config, known: Option<&str>) -> Result<(Reply, Vec<u8>), Trouble> {
         let transport = match &self.transport {
             Some(transport) => transport,
             None => self.transport.insert(connect(&self.url, config.authority.as_ref(), known)?),
         };
-        Ok(transport.send(super::transport::Method::Post, path, Some(("application/json", body.to_vec())), &[])?)
+        if !config.settings.sealed {
+            let mut reply = transport.send(Method::Post, path, Some(("application/json", body.to_vec())), &[])?;
+            let body = std::mem::take(&mut reply.body);
+            return Ok((reply, body));
+        }
+        let key = match &self.sealing {
+            Some(key) => key,
+            None => self.sealing.insert(find_key(transport, config)?),
+        };
+        let (sealed, opener) = key.seal(path, body).map_err(|error| not_sealable(error.to_string()))?;
+        let reply = transport.send(Method::Post, path, Some((CONTENT_TYPE, sealed)), &[])?;
+        if reply.body.is_empty() && reply.is_success() {
+            return Ok((reply, Vec::new()));
+        }
+        let is_sealed = reply.header("content-type") == Some(CONTENT_TYPE);
+        let opened = if is_sealed { opener.open(reply.status, &reply.body) } else { None };
+        match opened {
+            Some(body) => Ok((reply, body)),
+            None => {
+                // It may have another key now, or somebody on the way answered in its place.
+                self.sealing = None;
+                let what = if is_sealed { "an answer that cannot be opened" } else { "an answer that is not sealed" };
+                Err(not_sealable(format!("{} gave {what} (status {}) to a sealed request", self.url, reply.status)))
+            }
+        }
     }
+}
+
+/// The key of a certificate that a trusted vendor signed. Its dates do not matter here: whoever
+/// is named in it can open what is sealed to it, and the answer is checked with its dates.
+fn find_key(transport: &Transport, config: &Config) -> Result<SealingPublicKey, Trouble> {
+    let info: ServerInfo = transport.get("/api/v1/server")?.json()?;
+    let trusted = info.certificates.iter().filter_map(|text| ServerCertificate::verify(text, &config.vendors).ok());
+    let organization = config.organization_id.as_deref();
+    let ours = trusted.filter(|certificate| organization.is_none_or(|id| id == certificate.organization_id.as_str()));
+    let key = ours.filter_map(|certificate| certificate.sealing_jwk).find_map(|jwk: SealingJwk| jwk.key().ok());
+    key.ok_or_else(|| {
+        let url = transport.base_url();
+        not_sealable(format!("{url} has no certificate of this vendor that names a key to seal to: its administrator must have the license activated anew"))
+    })
+}
+
+fn not_sealable(message: String) -> Trouble {
+    Trouble(Code::NotSealable, message)
 }
 
 fn connect(url: &str, authority: Option<&CaPin>, known: Option<&str>) -> Result<Transport, TransportError> {

@@ -2,6 +2,7 @@
 //! socket of a server on this machine. Blocking, with kept-alive connections. A refusal by
 //! the server (`application/problem+json`) is an answer here, not an error.
 
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +18,8 @@ use ureq::Agent;
 use ureq::config::Config;
 use ureq::http::{HeaderMap, Request, Uri};
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
+use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
+use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
 
 #[cfg(unix)]
 use super::unix_socket::{NoResolver, UnixConnector};
@@ -213,7 +216,7 @@ impl Transport {
         // ureq passes over certificates it cannot parse and then trusts nobody, which tells the person nothing.
         RootCertStore::empty().add(der.clone()).map_err(|error| TransportError::Pin { reason: error.to_string() })?;
         let tls = TlsConfig::builder().root_certs(RootCerts::new_with_certs(&[Certificate::from_der(&der).to_owned()]));
-        let agent = config(timeouts).https_only(true).tls_config(with_provider(tls)).build().new_agent();
+        let agent = agent(config(timeouts).https_only(true).tls_config(with_provider(tls)).build());
         Ok(Self { agent, base, ca_pem: Some(ca_pem) })
     }
 
@@ -231,7 +234,7 @@ impl Transport {
         }
         let roots: Vec<_> = found.certs.iter().map(|der| Certificate::from_der(der).to_owned()).collect();
         let tls = TlsConfig::builder().root_certs(RootCerts::new_with_certs(&roots));
-        let agent = config(timeouts).https_only(true).tls_config(with_provider(tls)).build().new_agent();
+        let agent = agent(config(timeouts).https_only(true).tls_config(with_provider(tls)).build());
         Ok(Self { agent, base, ca_pem: None })
     }
 
@@ -242,7 +245,7 @@ impl Transport {
     /// [`TransportError::Address`].
     pub fn plain(base_url: &str, timeouts: Timeouts) -> Result<Self, TransportError> {
         let base = checked_base(base_url, "http")?;
-        Ok(Self { agent: config(timeouts).build().new_agent(), base, ca_pem: None })
+        Ok(Self { agent: agent(config(timeouts).build()), base, ca_pem: None })
     }
 
     /// HTTP over the Unix domain socket at `path`. Nothing is connected yet; a socket nobody
@@ -316,6 +319,29 @@ impl Transport {
     }
 }
 
+/// Looks names up; an address is one already, and needs no thread that waits for an answer.
+#[derive(Debug, Default)]
+struct Addresses(DefaultResolver);
+
+impl Resolver for Addresses {
+    fn resolve(&self, uri: &Uri, config: &Config, timeout: NextTimeout) -> Result<ResolvedSocketAddrs, ureq::Error> {
+        let host = uri.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
+        let port = uri.port_u16().or_else(|| uri.scheme().map(|scheme| if scheme.as_str() == "https" { 443 } else { 80 }));
+        match (host.parse::<IpAddr>(), port) {
+            (Ok(address), Some(port)) => {
+                let mut found = self.empty();
+                found.push(SocketAddr::new(address, port));
+                Ok(found)
+            }
+            _ => self.0.resolve(uri, config, timeout),
+        }
+    }
+}
+
+fn agent(config: Config) -> Agent {
+    Agent::with_parts(config, DefaultConnector::default(), Addresses::default())
+}
+
 /// No redirects: they would carry a handshake code to a server nobody named. No proxy from
 /// the environment: the license server stands on the site's own network.
 fn config(timeouts: Timeouts) -> ureq::config::ConfigBuilder<ureq::typestate::AgentScope> {
@@ -364,7 +390,7 @@ fn fetch_authority(base: &str, fingerprint: &str, timeouts: Timeouts) -> Result<
     // The only connection of ours that trusts nobody in particular: it carries this one GET
     // and is dropped with its agent. What comes back is proven by the fingerprint.
     let tls = with_provider(TlsConfig::builder().disable_verification(true));
-    let agent = config(timeouts).https_only(true).tls_config(tls).build().new_agent();
+    let agent = agent(config(timeouts).https_only(true).tls_config(tls).build());
     let reply = Transport { agent, base: base.to_owned(), ca_pem: None }.get(SERVER_PATH)?;
     let answer = |reason: String| TransportError::Answer { url: reply.url.clone(), reason };
     if !reply.is_success() {

@@ -137,6 +137,14 @@ impl Site {
         certificates.own.get(&(organization.clone(), vendor_kid.to_owned())).cloned()
     }
 
+    /// Everything that vendors signed for this server.
+    pub fn list_certificates(&self) -> Vec<String> {
+        let certificates = Arc::clone(&self.certificates.read().unwrap_or_else(PoisonError::into_inner));
+        let mut list: Vec<String> = certificates.own.values().map(|certified| certified.document.clone()).collect();
+        list.sort();
+        list
+    }
+
     /// Checks an authorization that a device shows: signed by this server, or by a server
     /// that a license installed here names and its vendor certified.
     pub fn verify_authorization(&self, text: &str) -> Result<Claims, Error> {

@@ -6,6 +6,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use serde::{Deserialize, Serialize};
 
 use super::keys::SigningKey;
+use super::sealed::SealingKey;
 use crate::licensing::ServerUuid;
 
 /// A server's identity. The license file binds `uuid` and the public half of `key`.
@@ -15,6 +16,8 @@ pub struct ServerIdentity {
     pub uuid: ServerUuid,
     /// The key it signs authorizations and requests with.
     pub key: SigningKey,
+    /// The key that devices seal their requests to.
+    pub sealing: SealingKey,
     /// The machine it was made on.
     pub hardware: HardwareFingerprint,
 }

@@ -139,6 +139,7 @@ impl License {
                     server_uuid: server.uuid,
                     organization_id: self.organization_id.clone(),
                     jwk: server.jwk.clone(),
+                    sealing_jwk: server.sealing_jwk.clone(),
                     not_before,
                     not_after,
                 };

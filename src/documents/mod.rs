@@ -19,6 +19,7 @@
 //! | [`revocation`] | the vendor takes items back |
 //! | [`product_key`] | an offline license that needs no server |
 //! | [`authorization`] | the signed local license of a device |
+//! | [`sealed`] | requests and answers that only device and server can read |
 //! | [`carried`] | what people carry between a device without network and its server |
 //! | [`usage_statement`] | what a server counted, for the vendor |
 //! | [`continuity`] | whether a usage statement goes on from the one before |
@@ -41,6 +42,7 @@ pub mod product_key;
 pub mod random;
 pub mod request;
 pub mod revocation;
+pub mod sealed;
 pub mod secret;
 pub mod server_certificate;
 pub mod usage_statement;
@@ -60,6 +62,7 @@ pub use product_key::{KeyRefusal, KeyRequest, ProductKey, ProductKeys};
 pub use random::random_uuid;
 pub use request::{ActivationRequest, RequestServer};
 pub use revocation::{Revocation, RevocationFile};
+pub use sealed::{SealingJwk, SealingKey};
 pub use server_certificate::ServerCertificate;
 pub use usage_statement::{StatementFile, UsageStatement};
 pub use vendor_key::{load_vendor_dir, load_vendor_key};

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::armor::{armor, dearmor};
 use super::identity::ServerIdentity;
 use super::keys::Jwk;
+use super::sealed::SealingJwk;
 use super::{Error, Jws, jws};
 use crate::clock::rfc3339;
 use crate::licensing::ServerUuid;
@@ -41,6 +42,9 @@ pub struct RequestServer {
     pub uuid: ServerUuid,
     /// Its public key.
     pub jwk: Jwk,
+    /// The public key that devices may seal requests to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sealing_jwk: Option<SealingJwk>,
     /// The hex digest of its hardware's fingerprint.
     pub hardware: String,
     /// What its admin calls it, at most 128 characters; may be empty.
@@ -51,7 +55,13 @@ pub struct RequestServer {
 impl RequestServer {
     /// What this server says about itself.
     pub fn of(identity: &ServerIdentity, name: &str) -> Self {
-        Self { uuid: identity.uuid, jwk: identity.key.verifying_key().jwk(), hardware: identity.hardware.digest(), name: name.to_owned() }
+        Self {
+            uuid: identity.uuid,
+            jwk: identity.key.verifying_key().jwk(),
+            sealing_jwk: Some(identity.sealing.public().jwk()),
+            hardware: identity.hardware.digest(),
+            name: name.to_owned(),
+        }
     }
 }
 
@@ -112,6 +122,7 @@ impl ActivationRequest {
                 return bad("name", "must be at most 128 printable characters");
             }
             server.jwk.verifying_key()?;
+            server.sealing_jwk.as_ref().map(SealingJwk::key).transpose()?;
         }
         Ok(())
     }
@@ -125,7 +136,12 @@ pub(crate) mod tests {
 
     /// A server of its own, with no hardware known.
     pub(crate) fn identity() -> ServerIdentity {
-        ServerIdentity { uuid: ServerUuid(uuid::Uuid::new_v4()), key: SigningKey::generate(), hardware: Hardware::default().fingerprint() }
+        ServerIdentity {
+            uuid: ServerUuid(uuid::Uuid::new_v4()),
+            key: SigningKey::generate(),
+            sealing: super::super::sealed::SealingKey::generate(),
+            hardware: Hardware::default().fingerprint(),
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::keys::{Jwk, SigningKey, VerifyingKey};
+use super::sealed::SealingJwk;
 use super::{Error, Jws, jws};
 use crate::licensing::{OrganizationId, ServerUuid};
 
@@ -22,6 +23,9 @@ pub struct ServerCertificate {
     pub organization_id: OrganizationId,
     /// The key it signs authorizations with.
     pub jwk: Jwk,
+    /// The key that devices may seal requests to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sealing_jwk: Option<SealingJwk>,
     /// First moment at which it may sign.
     pub not_before: DateTime<Utc>,
     /// Last moment at which it may sign.
@@ -48,6 +52,7 @@ impl ServerCertificate {
             return Err(Error::field("not_after", "must be later than not_before"));
         }
         certificate.key()?;
+        certificate.sealing_jwk.as_ref().map(SealingJwk::key).transpose()?;
         Ok(certificate)
     }
 
@@ -72,6 +77,7 @@ pub(crate) mod tests {
             server_uuid: server,
             organization_id: "216998".parse().expect("organization"),
             jwk: key.verifying_key().jwk(),
+            sealing_jwk: None,
             not_before: "2020-01-01T00:00:00Z".parse().expect("time"),
             not_after: "2031-01-01T00:00:00Z".parse().expect("time"),
         }
@@ -96,6 +102,9 @@ pub(crate) mod tests {
         let mut made = certificate(ServerUuid(uuid::Uuid::nil()), &server);
         assert!(ServerCertificate::verify(&made.issue(&vendor), &trusted).is_err());
         made.server_uuid = ServerUuid(uuid::Uuid::new_v4());
+        let sealing_jwk = SealingJwk { kty: "OKP".into(), crv: "X25519".into(), x: "AA".into() };
+        let unsealable = ServerCertificate { sealing_jwk: Some(sealing_jwk), ..made.clone() };
+        assert!(matches!(ServerCertificate::verify(&unsealable.issue(&vendor), &trusted), Err(Error::Field { field, .. }) if field == "sealing_jwk"));
         made.jwk.x = "AA".into();
         assert!(ServerCertificate::verify(&made.issue(&vendor), &trusted).is_err());
     }

@@ -3,9 +3,9 @@
 
 use std::time::Duration;
 
-use actix_web::HttpRequest;
 use actix_web::http::header;
 use actix_web::web::{Bytes, Payload};
+use actix_web::{HttpMessage as _, HttpRequest};
 use serde::de::{DeserializeOwned, IgnoredAny};
 
 use super::Context;
@@ -19,27 +19,41 @@ pub async fn read_json<T: DeserializeOwned>(context: &Context, request: &HttpReq
 
 /// The same with another limit: an admin may bring files that no device sends.
 pub async fn read_json_within<T: DeserializeOwned>(context: &Context, request: &HttpRequest, payload: Payload, limit: usize) -> Result<T, Failure> {
+    if let Some(Opened(bytes)) = request.extensions_mut().remove::<Opened>() {
+        return parse(&bytes);
+    }
     check_headers(request, limit)?;
     let bytes = read_bytes_within(context, payload, limit).await?;
     parse(&bytes)
 }
 
+/// The JSON of a body that came sealed (`http::sealed`).
+pub struct Opened(pub Vec<u8>);
+
 fn check_headers(request: &HttpRequest, limit: usize) -> Result<(), Failure> {
-    let text = |name| request.headers().get(name).map(|value: &header::HeaderValue| value.to_str().unwrap_or("?"));
-    match text(header::CONTENT_TYPE) {
+    match header_text(request, header::CONTENT_TYPE) {
         Some(kind) if is_json(kind) => {}
         Some(kind) => {
             return Err(Failure::malformed("Content-Type", format!("'{}' is not taken: send application/json in UTF-8", crate::licensing::id::shorten(kind))));
         }
         None => return Err(Failure::malformed("Content-Type", "is missing: send application/json")),
     }
-    match text(header::CONTENT_ENCODING) {
+    check_transfer(request, limit)
+}
+
+fn header_text(request: &HttpRequest, name: header::HeaderName) -> Option<&str> {
+    request.headers().get(name).map(|value| value.to_str().unwrap_or("?"))
+}
+
+/// Encoding and length, whatever the body is.
+pub fn check_transfer(request: &HttpRequest, limit: usize) -> Result<(), Failure> {
+    match header_text(request, header::CONTENT_ENCODING) {
         None | Some("identity") => {}
         Some(encoding) => {
             return Err(Failure::malformed("Content-Encoding", format!("'{}' is not taken: send the body as it is", crate::licensing::id::shorten(encoding))));
         }
     }
-    match text(header::CONTENT_LENGTH).and_then(|length| length.parse::<u64>().ok()) {
+    match header_text(request, header::CONTENT_LENGTH).and_then(|length| length.parse::<u64>().ok()) {
         Some(length) if length > limit as u64 => Err(too_large(limit)),
         _ => Ok(()),
     }
@@ -64,7 +78,8 @@ pub async fn read_bytes(context: &Context, payload: Payload) -> Result<Bytes, Fa
     read_bytes_within(context, payload, context.limits.body_bytes).await
 }
 
-async fn read_bytes_within(context: &Context, payload: Payload, limit: usize) -> Result<Bytes, Failure> {
+/// The same with another limit of size.
+pub async fn read_bytes_within(context: &Context, payload: Payload, limit: usize) -> Result<Bytes, Failure> {
     let seconds = context.limits.body_seconds;
     match tokio::time::timeout(Duration::from_secs(seconds), payload.to_bytes_limited(limit)).await {
         Ok(Ok(Ok(bytes))) => Ok(bytes),

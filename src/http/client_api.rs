@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use actix_web::http::header;
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse, ResponseError as _};
+use serde_json::json;
 
 use super::Context;
 use super::body::read_json;
@@ -27,17 +28,19 @@ use crate::protocol::{ErrorCode, FromDevice, Problem, REPORT_INTERVAL_SECONDS};
 #[utoipa::path(get, path = "/api/v1/server", tag = "client", responses((status = 200, description = "Who answers", body = ServerInfo)))]
 pub async fn server(context: Data<Context>, request: HttpRequest) -> HttpResponse {
     let identity = context.site.identity();
-    let mut key = serde_json::to_value(identity.key.verifying_key().jwk()).unwrap_or_default();
-    if let Some(object) = key.as_object_mut() {
-        object.insert("kid".to_owned(), identity.key.kid().into());
-    }
+    let signing = identity.key.verifying_key().jwk();
+    let sealing = identity.sealing.public().jwk();
     let info = HttpResponse::Ok().json(ServerInfo {
         server_uuid: identity.uuid.to_string(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         role: "primary".to_owned(),
         serving: true,
         time: context.time(),
-        keys: vec![key],
+        keys: vec![
+            json!({"kty": signing.kty, "crv": signing.crv, "x": signing.x, "kid": identity.key.kid(), "use": "sig"}),
+            json!({"kty": sealing.kty, "crv": sealing.crv, "x": sealing.x, "use": "enc"}),
+        ],
+        certificates: context.site.list_certificates(),
         ca_pem: context.ca_pem.clone(),
         peers: Vec::new(),
     });

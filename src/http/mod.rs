@@ -7,6 +7,7 @@
 //! | [`body`] | reading a request's JSON within its limits |
 //! | [`rate_limit`] | too many requests (130) |
 //! | [`client_api`] | what devices call |
+//! | [`sealed`] | bodies that only device and server can read |
 //! | [`cors`] | which pages may read what devices call |
 //! | [`admin_api`] | what the commands (and later the pages) call, over the admin socket |
 //! | [`sandbox`] | what `tollkeeper sandbox` adds: a clock to move, faults to switch on |
@@ -27,6 +28,7 @@ pub mod problem;
 pub mod rate_limit;
 pub mod routes;
 pub mod sandbox;
+pub mod sealed;
 pub mod server;
 pub mod tls;
 

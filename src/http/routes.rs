@@ -3,11 +3,12 @@
 use actix_web::dev::Extensions;
 use actix_web::guard::GuardContext;
 use actix_web::http::{Method, StatusCode};
+use actix_web::middleware::from_fn;
 use actix_web::web::{self, ServiceConfig};
 use actix_web::{HttpMessage as _, HttpRequest, HttpResponse, Route};
 
 use super::problem::Failure;
-use super::{admin_api, client_api, cors, openapi, ops, sandbox};
+use super::{admin_api, client_api, cors, openapi, ops, sandbox, sealed};
 
 /// Marks connections that came in through the admin socket.
 #[derive(Debug, Clone, Copy)]
@@ -20,7 +21,7 @@ pub fn configure(config: &mut ServiceConfig) {
     let mut device_route = |path: &str, method: &'static str, route: Route| {
         let wrong_method = web::route().to(move |request| wrong_method(request, method));
         let preflight = web::method(Method::OPTIONS).to(cors::preflight);
-        config.service(web::resource(path).route(route).route(preflight).default_service(wrong_method));
+        config.service(web::resource(path).wrap(from_fn(sealed::unseal)).route(route).route(preflight).default_service(wrong_method));
     };
     device_route("/api/v1/server", "GET", web::get().to(client_api::server));
     device_route("/api/v1/authorize", "POST", web::post().to(client_api::authorize));

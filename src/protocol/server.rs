@@ -18,9 +18,13 @@ pub struct ServerInfo {
     pub serving: bool,
     /// Its time.
     pub time: String,
-    /// Its public signing keys, as JWK.
+    /// Its public keys, as JWK: `use` is `sig` for signing, `enc` for sealing.
     #[cfg_attr(feature = "server", schema(value_type = Vec<Object>))]
     pub keys: Vec<serde_json::Value>,
+    /// What vendors signed for it: its server certificates, each a compact JWS. They name the
+    /// key to seal requests to.
+    #[serde(default)]
+    pub certificates: Vec<String>,
     /// The site's certificate authority, PEM.
     pub ca_pem: String,
     /// The URLs of its partners.

@@ -141,6 +141,7 @@ fn chain() -> (Claims, ServerCertificate) {
         server_uuid: claims.iss,
         organization_id: claims.org.clone(),
         jwk: key(2).verifying_key().jwk(),
+        sealing_jwk: None,
         not_before: time(NOW - 100 * DAY),
         not_after: time(NOW + 300 * DAY),
     };
@@ -361,4 +362,51 @@ fn carried_by_hand() {
         })
         .collect();
     hold("carried.json", &json!({"cases": cases}));
+}
+
+#[test]
+fn sealed_bodies() {
+    use tollkeeper::documents::SealingKey;
+    use tollkeeper::documents::sealed::seal_for_vectors;
+    let key = SealingKey::from_bytes(&[7; 32]).expect("a key");
+    let other = SealingKey::from_bytes(&[8; 32]).expect("a key");
+    let path = "/api/v1/authorize";
+    let plain = r#"{"client_uuid":"02020202-0202-4202-8202-020202020202","product":"dbr","nonce":"bm9uY2Vub25jZW5vbmNlbm9uY2U"}"#;
+    let (body, _) = seal_for_vectors(key.public(), path, plain.as_bytes(), 9);
+    let mut damaged = body.clone();
+    *damaged.last_mut().expect("bytes") ^= 1;
+    let mut other_enc = body.clone();
+    other_enc[0] ^= 1;
+    let cases = [
+        ("an authorization", path, body.clone()),
+        ("usage reports", "/api/v1/reports", seal_for_vectors(key.public(), "/api/v1/reports", b"{}", 10).0),
+        ("nothing", "/api/v1/release", seal_for_vectors(key.public(), "/api/v1/release", b"", 11).0),
+        ("for another path", "/api/v1/reports", body.clone()),
+        ("to another key", path, seal_for_vectors(other.public(), path, plain.as_bytes(), 9).0),
+        ("the ciphertext changed", path, damaged),
+        ("the encapsulated key changed", path, other_enc),
+        ("cut off", path, body[..40].to_vec()),
+        ("shorter than a key", path, body[..20].to_vec()),
+        ("no byte", path, Vec::new()),
+    ];
+    let encode = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
+    let cases: Vec<Value> = cases
+        .iter()
+        .map(|(name, path, body)| {
+            let opened = |status: u16, text: &str| {
+                let (plain, sealer) = key.open(path, body)?;
+                Some((plain, json!({"status": status, "body": encode(&sealer.seal(status, text.as_bytes())), "plaintext": text})))
+            };
+            match opened(200, r#"{"ticket":"5a"}"#) {
+                None => json!({"name": name, "path": path, "body": encode(body), "result": "refused"}),
+                Some((plain, granted)) => {
+                    let (_, refused) = opened(403, r#"{"code":120}"#).expect("opened again");
+                    let plain = String::from_utf8(plain).expect("text");
+                    json!({"name": name, "path": path, "body": encode(body), "result": "ok", "plaintext": plain, "answers": [granted, refused]})
+                }
+            }
+        })
+        .collect();
+    assert_eq!(cases.iter().filter(|case| case["result"] == "ok").count(), 3);
+    hold("sealed.json", &json!({"private_key": encode(&key.to_bytes()), "jwk": key.public().jwk(), "cases": cases}));
 }

@@ -123,7 +123,7 @@ fn told_item(item: &LicenseItem) -> String {
 fn servers_of(license: &License, vendor: &SigningKey) -> Result<Vec<RequestServer>, Failure> {
     let known = license.servers.iter().map(|server| {
         let certificate = ServerCertificate::verify(&server.certificate, std::slice::from_ref(vendor.verifying_key())).map_err(told)?;
-        Ok(RequestServer { uuid: server.uuid, jwk: certificate.jwk, hardware: String::new(), name: String::new() })
+        Ok(RequestServer { uuid: server.uuid, jwk: certificate.jwk, sealing_jwk: certificate.sealing_jwk, hardware: String::new(), name: String::new() })
     });
     known.collect()
 }

@@ -2,6 +2,8 @@
 
 mod desk;
 mod device;
+pub mod driver;
+pub mod forger;
 mod process;
 mod site;
 pub mod wire;

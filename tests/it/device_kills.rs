@@ -1,0 +1,82 @@
+//! A device's process is killed again and again while it counts: the server ends with what
+//! was done but for the seconds that may be lost, and never with more.
+
+use std::io::Read as _;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use crate::support::driver::Driver;
+use crate::support::{Site, Vendor, full_strength};
+
+/// Seconds of counts that a kill may cost, as the application set it, and what a machine that
+/// does other things too may add.
+const FLUSH: Duration = Duration::from_secs(1);
+const SLACK: Duration = Duration::from_millis(1_500);
+
+#[test]
+fn a_killed_device_loses_at_most_the_promised_seconds_and_counts_nothing_twice() {
+    let mut item = Vendor::scan_item(1);
+    item.quota = 1_000_000_000;
+    let (site, vendor) = Site::licensed(vec![item]);
+    let folder = tempfile::tempdir().expect("dir");
+    let kills = if full_strength() { 200 } else { 12 };
+    let configure = |driver: &mut Driver| {
+        let file = |name: &str, text: &str| {
+            let path = site.dir.path().join(name);
+            std::fs::write(&path, text).expect("written");
+            path.display().to_string()
+        };
+        driver.done(&format!("set-file vendorPublicKey {}", file("vendor.pub", &vendor.key.verifying_key().to_spki_pem())));
+        driver.done(&format!("set-file certificateAuthority {}", file("ca.pem", &site.app().context().ca_pem)));
+        driver.done(&format!("set mainServerURL https://{}", site.app().https_addresses()[0]));
+        driver.done("set handshakeCode 216998-100");
+        driver.done("set product dbr");
+        driver.done(&format!("set flushSeconds {}", FLUSH.as_secs()));
+        driver.done(&format!("set dataFolder {}", folder.path().display()));
+    };
+    let (mut done, mut promised) = (0u64, 0u64);
+    for round in 0..kills {
+        let mut driver = Driver::start();
+        configure(&mut driver);
+        driver.done("initialize");
+        let (mut child, mut output) = driver.work();
+        // What it did, and when we heard of it.
+        let heard = Arc::new(Mutex::new(Vec::<(Instant, u64)>::new()));
+        let list = Arc::clone(&heard);
+        let reader = std::thread::spawn(move || {
+            let (mut buffer, mut count) = ([0; 4096], 0);
+            while let Ok(more @ 1..) = output.read(&mut buffer) {
+                count += more as u64;
+                list.lock().expect("lock").push((Instant::now(), count));
+            }
+        });
+        // Any moment: before, within and after its first writes.
+        let life = Duration::from_millis(u64::from(uuid::Uuid::new_v4().as_bytes()[0]) * 14);
+        let kill_at = Instant::now() + life;
+        std::thread::park_timeout(kill_at.saturating_duration_since(Instant::now()));
+        child.kill().expect("killed");
+        let killed = Instant::now();
+        child.wait().expect("gone");
+        reader.join().expect("read");
+        let heard = heard.lock().expect("lock");
+        done += heard.last().map_or(0, |(_, count)| *count);
+        let kept = killed.checked_sub(FLUSH + SLACK).expect("a time");
+        promised += heard.iter().rev().find(|(at, _)| *at <= kept).map_or(0, |(_, count)| *count);
+        if round % 3 == 2 {
+            site.clock.advance_seconds(180);
+        }
+    }
+    site.clock.advance_seconds(360);
+    let mut driver = Driver::start();
+    configure(&mut driver);
+    driver.done("initialize");
+    driver.end();
+    let used = site.item(1)["used"].as_u64().expect("a number");
+    println!("{kills} kills: {done} done, {used} counted, at least {promised} promised");
+    assert!(used <= done, "{used} counted, {done} done");
+    assert!(used >= promised, "{used} counted, {promised} promised of {done}");
+    assert!(promised > 0, "some lived long enough to be promised something");
+    let usage = site.admin_get("statistics?handshake=216998-100");
+    assert_eq!(usage["total"], used);
+}
