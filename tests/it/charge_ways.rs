@@ -6,6 +6,7 @@ use tollkeeper::client::transport::Method;
 use tollkeeper::clock::rfc3339;
 use tollkeeper::licensing::LicenseItem;
 
+use crate::error_codes::{ask, ask_from, granted, refused};
 use crate::support::{Device, Site, Vendor};
 
 const DAY: i64 = 86_400;
@@ -169,6 +170,21 @@ fn seats_that_begin_with_first_use_may_pass_the_limit_and_are_recorded_as_overus
     }
     assert_eq!((number(&site, "used"), number(&site, "overuse")), (3, 2));
     assert_eq!(code_of(site.device("216998-100").authorize()), 120);
+}
+
+#[test]
+pub(crate) fn a_domain_item_serves_pages_of_its_domain_and_others_are_103() {
+    let (site, _) = Site::licensed(vec![Vendor::item(json!({"item_id": 1, "product": "dbr", "charge_way": "domain", "domain": "example.com", "quota": 0}))]);
+    let device = site.device("216998-100");
+    let browser = || json!({"deployment_type": "browser"});
+    for origin in ["https://example.com", "https://scan.example.com:8443", "http://a.b.Example.com"] {
+        granted(&ask_from(origin, &device, browser()));
+    }
+    for origin in ["https://example.org", "https://evilexample.com", "null"] {
+        refused(&ask_from(origin, &device, browser()), 103);
+    }
+    refused(&ask(&device, browser()), 103);
+    refused(&ask(&device, json!({"validation": {"domain": "example.com"}})), 103);
 }
 
 // Who pays.
