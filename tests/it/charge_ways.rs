@@ -391,6 +391,15 @@ fn a_renewal_may_be_imported_before_what_it_renews() {
     assert_eq!(site.admin_get("handshakes/216998-100")["items"], json!([1, 2]));
 }
 
+#[test]
+fn a_renewal_that_came_before_joins_codes_of_its_own_organization_only() {
+    let site = Site::empty();
+    let vendor = site.trust(Vendor::new());
+    site.import(&vendor, 101, "acme", vec![item(json!({"item_id": 2, "charge_way": "scan", "quota": 50, "renews": 1}))]);
+    site.import(&vendor, 100, "216998", vec![item(json!({"charge_way": "scan", "quota": 100}))]);
+    assert_eq!(site.admin_get("handshakes/216998-100")["items"], json!([1]));
+}
+
 // Why a request was refused.
 
 #[test]

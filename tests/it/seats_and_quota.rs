@@ -367,6 +367,27 @@ fn importing_the_same_file_twice_changes_nothing() {
 }
 
 #[test]
+fn a_new_issue_of_a_license_brings_its_new_items_only_and_not_those_that_the_admin_took_out() {
+    let (site, vendor) = Site::licensed(vec![scan_item(1, json!({})), scan_item(2, json!({})), scan_item(3, json!({"renews": 1}))]);
+    site.admin(Method::Post, "handshakes", Some(json!({"handshake_code": "216998-line4", "items": [1, 2]})));
+    site.admin(Method::Patch, "handshakes/216998-100", Some(json!({"items": [1]})));
+    site.clock.advance_seconds(60);
+    let items = || vec![scan_item(1, json!({})), scan_item(2, json!({})), scan_item(3, json!({"renews": 1})), scan_item(4, json!({}))];
+    let imported = site.import(&vendor, 100, "216998", items());
+    assert_eq!((&imported["was_installed"], &imported["renewed"]), (&json!(false), &json!([])));
+    assert_eq!((&code(&site, "216998-100")["items"], &code(&site, "216998-line4")["items"]), (&json!([1, 4]), &json!([1, 2])));
+
+    // A code that was deleted does not come back either, unless there is something new for it.
+    site.admin(Method::Delete, "handshakes/216998-100", None);
+    site.clock.advance_seconds(60);
+    assert_eq!(site.import(&vendor, 100, "216998", items())["handshake_code"], Value::Null);
+    assert_eq!(site.admin_get("handshakes").as_array().map(Vec::len), Some(1));
+    site.clock.advance_seconds(60);
+    assert_eq!(import_into(&site, &vendor, 100, "216998-line4", items())["handshake_code"], "216998-line4");
+    assert_eq!(code(&site, "216998-line4")["items"], json!([1, 2, 3, 4]), "what the admin asks for is done");
+}
+
+#[test]
 fn taking_an_item_out_of_a_code_does_not_change_the_codes_history_and_its_use_is_still_charged() {
     let (site, _) = Site::licensed(vec![scan_item(1, json!({}))]);
     let mut device = site.device("216998-100");
