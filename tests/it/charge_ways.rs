@@ -238,6 +238,29 @@ fn a_device_that_works_without_a_seat_takes_one_again_and_is_counted_as_overuse(
 }
 
 #[test]
+fn a_seat_that_was_given_back_is_taken_by_use_in_later_slots_only() {
+    for starts in ["first_use", "authorization"] {
+        let (site, _) =
+            Site::licensed(vec![item(json!({"charge_way": "device", "period": "month", "quota": 1, "seat_starts": starts, "grace": {"percent": 0}}))]);
+        let mut device = site.device("216998-100");
+        device.authorize().expect("authorized");
+        use_in(&device, site.now() - SLOT, json!({}));
+        assert_eq!(number(&site, "used"), 1, "{starts}");
+        site.clock.advance_seconds(60);
+        let body = json!({"client_uuid": device.client, "authorization": device.authorization});
+        assert_eq!(device.transport.post_json("/api/v1/release", &body, &[]).expect("answered").status, 204);
+        // Applications give their seats back when they end: in the middle of a slot, with reports of it yet to come.
+        for slot in [2 * SLOT, 60] {
+            use_in(&device, site.now() - slot, json!({}));
+            assert_eq!(number(&site, "used"), 0, "{starts}, {slot} s before the release");
+        }
+        site.clock.advance_seconds(SLOT);
+        use_in(&device, site.now(), json!({}));
+        assert_eq!(number(&site, "used"), 1, "{starts}: it went on working");
+    }
+}
+
+#[test]
 fn seats_units_and_slots_are_counted_apart() {
     let core = item(json!({"item_id": 1, "charge_way": "device", "period": "year", "quota": 9, "modules": ["core"], "valid_to": "2027-01-01T00:00:00Z"}));
     let ocr = item(json!({"item_id": 2, "charge_way": "scan", "quota": 100, "modules": ["ocr"]}));
