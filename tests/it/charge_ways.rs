@@ -261,6 +261,23 @@ fn a_seat_that_was_given_back_is_taken_by_use_in_later_slots_only() {
 }
 
 #[test]
+fn what_one_application_did_is_taken_with_the_authorization_of_another_on_the_same_device() {
+    let line =
+        |id: u64, versions: &str, edition: &str| item(json!({"item_id": id, "charge_way": "scan", "quota": 10, "versions": versions, "editions": [edition]}));
+    let (site, _) = Site::licensed(vec![line(1, "8.*", "mobile"), line(2, "9.*", "desktop")]);
+    for (code, id) in [("216998-old", 1), ("216998-new", 2)] {
+        site.admin(Method::Post, "handshakes", Some(json!({"handshake_code": code, "items": [id]})));
+    }
+    let (mut old, mut new) = (site.device("216998-old"), site.device("216998-new"));
+    new.client = old.client;
+    old.authorize_with(json!({"product_version": "8.1"})).expect("authorized");
+    new.authorize_with(json!({"edition": "desktop"})).expect("authorized");
+    let report = new.scans(site.now() - SLOT, json!({"QR Code": 3}));
+    assert_eq!(old.report(&[report.clone()]).expect("answered")["accepted"], json!([report["report_id"]]));
+    assert_eq!((site.item(1)["used"].clone(), site.item(2)["used"].clone()), (json!(0), json!(3)));
+}
+
+#[test]
 fn seats_units_and_slots_are_counted_apart() {
     let core = item(json!({"item_id": 1, "charge_way": "device", "period": "year", "quota": 9, "modules": ["core"], "valid_to": "2027-01-01T00:00:00Z"}));
     let ocr = item(json!({"item_id": 2, "charge_way": "scan", "quota": 100, "modules": ["ocr"]}));
