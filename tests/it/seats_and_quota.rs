@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use tollkeeper::client::transport::Method;
-use tollkeeper::clock::rfc3339;
+use tollkeeper::clock::{ManualClock, rfc3339};
 use tollkeeper::licensing::LicenseItem;
 
 use crate::support::{Device, Site, Vendor};
@@ -84,6 +84,20 @@ fn giving_a_seat_back_twice_changes_nothing_not_even_for_whoever_has_it_now() {
     assert_eq!(columns(&site, 1, ["used"]), [1]);
     assert_eq!(refused(&mut first), 120);
     second.authorize().expect("still has its seat");
+}
+
+#[test]
+fn the_last_authorization_gives_the_seat_back_even_when_the_second_ended_while_it_was_made() {
+    let (mut site, _) = Site::licensed(vec![Vendor::device_item(1)]);
+    site.stop();
+    // Each fact is a microsecond later than the one before, wherever the clock stands.
+    site.clock = ManualClock::at("2026-11-22T13:00:00.999999Z".parse().expect("time"));
+    site.start();
+    let (mut first, mut second) = (site.device("216998-100"), site.device("216998-100"));
+    first.authorize().expect("in the last microsecond of the second");
+    second.authorize().expect("in the first one of the next");
+    assert_eq!((release(&first), release(&second)), (204, 204));
+    assert_eq!(columns(&site, 1, ["used"]), [0]);
 }
 
 #[test]
