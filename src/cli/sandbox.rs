@@ -11,7 +11,7 @@ use crate::clock::{Clock, ManualClock, SystemClock};
 use crate::documents::{files, load_vendor_key};
 use crate::http::admin_api::handshakes::{HandshakeBody, HandshakeRow};
 use crate::http::sandbox::{Place, Sandbox};
-use crate::settings::{LogLevel, Settings};
+use crate::settings::{LogLevel, Settings, SettingsError};
 use crate::store::catalog::Catalog;
 use crate::store::{facts, open};
 
@@ -66,14 +66,18 @@ const LOCKED: &str = "216998-locked";
 pub fn run(args: &SandboxArgs) -> Result<(), Failure> {
     serve::start_log(LogLevel::Warn);
     let stop = serve::wait_for_stop()?;
-    let home = Home::prepare("sandbox", args.data.clone())?;
-    let mut settings = Settings::for_data(&home.path);
+    let refused = |error: SettingsError| Failure(error.to_string());
+    let mut settings = Settings::for_data(args.data.clone().unwrap_or_else(|| "sandbox".into()));
     settings.listen = vec![args.listen.clone()];
     settings.http.clone_from(&args.http);
-    settings.trusted_vendors = vec![home.vendor_public_key()];
     // Where the clock stands still, a minute never ends.
     settings.limits.device_requests_per_minute = 0;
-    settings.validate().map_err(|error| Failure(error.to_string()))?;
+    // Before anything is made: a slip of the hand must leave nothing behind.
+    settings.validate().map_err(refused)?;
+    settings.listen_addresses().and(settings.http_addresses()).map_err(refused)?;
+    let home = Home::prepare("sandbox", args.data.clone())?;
+    settings.data.clone_from(&home.path);
+    settings.trusted_vendors = vec![home.vendor_public_key()];
 
     let clock = ManualClock::at_seconds(SystemClock.now_seconds().max(find_latest_second(&home)?));
     let told = |error: crate::documents::Error| Failure(error.to_string());
