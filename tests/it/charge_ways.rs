@@ -273,7 +273,7 @@ fn what_one_application_did_is_taken_with_the_authorization_of_another_on_the_sa
     old.authorize_with(json!({"product_version": "8.1"})).expect("authorized");
     new.authorize_with(json!({"edition": "desktop"})).expect("authorized");
     let report = new.scans(site.now() - SLOT, json!({"QR Code": 3}));
-    assert_eq!(old.report(&[report.clone()]).expect("answered")["accepted"], json!([report["report_id"]]));
+    assert_eq!(old.report(std::slice::from_ref(&report)).expect("answered")["accepted"], json!([report["report_id"]]));
     assert_eq!((site.item(1)["used"].clone(), site.item(2)["used"].clone()), (json!(0), json!(3)));
 }
 
