@@ -2,7 +2,7 @@
 
 use std::io::BufRead as _;
 
-use clap::{Args, Subcommand};
+use clap::{ArgGroup, Args, Subcommand};
 
 use super::connect::{Admin, Create, segment};
 use super::output::{self, Column};
@@ -123,8 +123,24 @@ pub struct Fields {
     process_names: Vec<String>,
 }
 
+/// What `handshake edit` can change: at least one of them is named.
+const CHANGES: [&str; 11] = [
+    "rename",
+    "items",
+    "domains",
+    "no_domains",
+    "application_ids",
+    "no_application_ids",
+    "process_names",
+    "no_process_names",
+    "session_password_stdin",
+    "no_session_password",
+    "remove_aliases",
+];
+
 /// Flags of `handshake edit`.
 #[derive(Debug, Args)]
+#[command(group(ArgGroup::new("change").required(true).multiple(true).args(CHANGES)), override_usage = "tollkeeper handshake edit [OPTIONS] <CODE>")]
 pub struct EditArgs {
     /// The code
     code: String,

@@ -11,7 +11,7 @@ use crate::clock::{Clock, ManualClock, SystemClock};
 use crate::documents::{files, load_vendor_key};
 use crate::http::admin_api::handshakes::{HandshakeBody, HandshakeRow};
 use crate::http::sandbox::{Place, Sandbox};
-use crate::settings::{LogLevel, Settings};
+use crate::settings::{LogLevel, Settings, SettingsError};
 use crate::store::catalog::Catalog;
 use crate::store::{facts, open};
 
@@ -72,6 +72,7 @@ pub struct Started {
     app: App,
     clock: ManualClock,
     admin: Admin,
+    home: Home,
 }
 
 impl Started {
@@ -92,9 +93,8 @@ impl Started {
 pub fn run(args: &SandboxArgs) -> Result<(), Failure> {
     serve::start_log(LogLevel::Warn);
     let stop = serve::wait_for_stop()?;
-    let home = Home::prepare("sandbox", args.data.clone())?;
-    let started = start(&home, &args.listen, &args.http)?;
-    let presented = present(&home, &started);
+    let started = start(args.data.clone(), &args.listen, &args.http)?;
+    let presented = present(&started);
     if presented.is_ok() {
         stop();
     }
@@ -102,17 +102,23 @@ pub fn run(args: &SandboxArgs) -> Result<(), Failure> {
     presented
 }
 
-/// Starts a sandbox in this directory, with its license and handshake codes.
-pub fn start(home: &Home, listen: &str, http: &[String]) -> Result<Started, Failure> {
-    let mut settings = Settings::for_data(&home.path);
+/// Starts a sandbox with its license and handshake codes, in this directory or in one that is
+/// gone with it.
+pub fn start(data: Option<PathBuf>, listen: &str, http: &[String]) -> Result<Started, Failure> {
+    let refused = |error: SettingsError| Failure(error.to_string());
+    let mut settings = Settings::for_data(data.clone().unwrap_or_else(|| "sandbox".into()));
     settings.listen = vec![listen.to_owned()];
     settings.http = http.to_vec();
-    settings.trusted_vendors = vec![home.vendor_public_key()];
     // Where the clock stands still, a minute never ends.
     settings.limits.device_requests_per_minute = 0;
-    settings.validate().map_err(|error| Failure(error.to_string()))?;
+    // Before anything is made: a slip of the hand must leave nothing behind.
+    settings.validate().map_err(refused)?;
+    settings.listen_addresses().and(settings.http_addresses()).map_err(refused)?;
+    let home = Home::prepare("sandbox", data)?;
+    settings.data.clone_from(&home.path);
+    settings.trusted_vendors = vec![home.vendor_public_key()];
 
-    let clock = ManualClock::at_seconds(SystemClock.now_seconds().max(find_latest_second(home)?));
+    let clock = ManualClock::at_seconds(SystemClock.now_seconds().max(find_latest_second(&home)?));
     let told = |error: crate::documents::Error| Failure(error.to_string());
     let place = Place {
         data: throwaway::anywhere(&home.path),
@@ -127,7 +133,7 @@ pub fn start(home: &Home, listen: &str, http: &[String]) -> Result<Started, Fail
         Ok(admin)
     });
     match filled {
-        Ok(admin) => Ok(Started { app, clock, admin }),
+        Ok(admin) => Ok(Started { app, clock, admin, home }),
         Err(failure) => {
             app.stop();
             Err(failure)
@@ -153,8 +159,8 @@ fn find_latest_second(home: &Home) -> Result<i64, Failure> {
     Ok((facts::latest_stamp(&connection).map_err(failed)? + 999_999).div_euclid(1_000_000))
 }
 
-fn present(home: &Home, started: &Started) -> Result<(), Failure> {
-    let Started { app, clock, .. } = started;
+fn present(started: &Started) -> Result<(), Failure> {
+    let Started { app, clock, home, .. } = started;
     let key = started.license_key(SCAN)?;
     let address = app.https_addresses().first().ok_or_else(|| Failure("the sandbox has no address".to_owned()))?;
     let ca = throwaway::anywhere(&home.path.join("tls/ca.pem"));

@@ -16,7 +16,6 @@ use serde_json::json;
 use self::device::{Faults, Tally, Trade};
 use self::fleet::Fleet;
 use super::connect::{Admin, Create, segment};
-use super::throwaway::Home;
 use super::{DataArg, Failure, output, sandbox, serve};
 use crate::client::settings::{Config, Settings};
 use crate::client::transport::{CaPin, Timeouts, Transport};
@@ -144,8 +143,7 @@ pub fn run(args: &SimulateArgs) -> Result<(), Failure> {
         Some(key) => play(args, key),
         None => {
             serve::start_log(LogLevel::Warn);
-            let home = Home::prepare("sandbox", None)?;
-            let started = sandbox::start(&home, "127.0.0.1:0", &[])?;
+            let started = sandbox::start(None, "127.0.0.1:0", &[])?;
             let played = started.license_key(sandbox::FLEET).and_then(|key| play(args, &key));
             started.stop();
             played

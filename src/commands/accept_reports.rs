@@ -9,7 +9,7 @@ use super::authorize::{Refused, check_clock};
 use super::payers::{Payers, SlotTally};
 use crate::documents::Claims;
 use crate::licensing::charging::{self, Charge, Counts, Purse};
-use crate::licensing::item::{SeatStarts, same_word};
+use crate::licensing::item::same_word;
 use crate::licensing::{ItemId, LicenseItem, Slot, grace, seat};
 use crate::protocol::ErrorCode;
 use crate::protocol::reports::{RejectedReport, ReportsRequest, UsageReport};
@@ -179,21 +179,19 @@ impl AcceptReports {
 
     /// The seats of the authorization are refreshed by every accepted report, and taken by the
     /// first use where the item says so. A device that worked after its seat had lapsed or was
-    /// released holds it again: nobody works without being counted.
+    /// released holds it again: nobody works without being counted. Use in the slot of the
+    /// release was before it, because applications give their seats back when they end.
     fn seats_after_use(&self, ledger: &Ledger<'_>, catalog: &Catalog, charged: &[ChargedReport], now: i64) -> Result<Vec<ItemSeat>, Error> {
         let mut held = Vec::new();
         for granted in self.claims.items.iter().filter(|granted| granted.charge_way.takes_seats()) {
-            let last_use = charged.iter().filter(|report| same_word(&report.product, &granted.product)).map(|report| report.slot.end()).max();
+            let last_use = charged.iter().filter(|report| same_word(&report.product, &granted.product)).map(|report| report.slot.start()).max();
             let (Some(last_use), Some(entry)) = (last_use, catalog.find_item(granted.item_id)) else { continue };
             let item = &entry.item;
             let Some(mut until) = seat::active_until(item, now).filter(|_| now <= grace::end_at(item)) else { continue };
             if item.trial {
                 until = trials::find(ledger, self.claims.sub)?.map_or(until, |trial| until.min(trial.ends_at));
             }
-            let takes = match seats::free_since(ledger, self.claims.sub, item.item_id, now)? {
-                None => true,
-                Some(since) => last_use > since || item.seat_starts == SeatStarts::FirstUse,
-            };
+            let takes = seats::free_since(ledger, self.claims.sub, item.item_id, now)?.is_none_or(|since| last_use >= since);
             if takes && until > now {
                 held.push(ItemSeat { id: item.item_id, until: Some(until), instances: 1 });
             }

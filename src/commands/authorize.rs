@@ -290,11 +290,13 @@ impl Authorize {
             exp: grant.expires_at,
             trial: begins,
         }))?;
+        // Of two authorizations the later one has the later fact (see `release_seat`).
+        let given_at = ledger.recorded_at();
         let claims = Claims {
             iss: ledger.origin(),
             sub: self.request.client_uuid,
-            iat: now,
-            nbf: now,
+            iat: given_at,
+            nbf: given_at,
             exp: grant.expires_at,
             jti: random_uuid(),
             nonce: self.request.nonce.clone(),
@@ -306,7 +308,7 @@ impl Authorize {
             edition: self.request.edition.clone(),
             product_version: self.request.product_version.clone(),
         };
-        Ok(Ok(Granted { claims, certified, ticket, expires_at: grant.expires_at, now, sequence: ledger.sequence() }))
+        Ok(Ok(Granted { claims, certified, ticket, expires_at: grant.expires_at, now: given_at, sequence: ledger.sequence() }))
     }
 
     /// Which items serve the request. An authorization is signed under one vendor's

@@ -146,27 +146,34 @@ impl Command for ImportLicense {
             }))?;
             self.bind_hardware(ledger)?;
         }
-        let renewed = if was_installed || self.into.is_some() { Vec::new() } else { self.renew(ledger, &catalog)? };
-        let homeless: Vec<ItemId> = license.items.iter().filter(|item| !renewed.iter().any(|(_, id)| *id == item.item_id)).map(|item| item.item_id).collect();
+        // What an earlier issue brought is where the admin wants it; into a code that is asked
+        // for go all.
+        let is_new = |item: &&LicenseItem| self.into.is_some() || catalog.find_item(item.item_id).is_none();
+        let new: Vec<&LicenseItem> = license.items.iter().filter(is_new).collect();
+        let renewed = if self.into.is_some() { Vec::new() } else { self.renew(ledger, &catalog, &new)? };
+        let homeless: Vec<ItemId> = new.iter().map(|item| item.item_id).filter(|id| !renewed.iter().any(|(_, joined)| joined == id)).collect();
         let own_name = HandshakeCode::new(&license.organization_id, &license.license_id.to_string()).map_err(|error| Error::Other(error.to_string()))?;
         let code = match target.or_else(|| catalog.find_code_by_name(own_name.as_str()).cloned()) {
             Some(code) => Some(code),
-            None if was_installed || homeless.is_empty() => None,
+            None if homeless.is_empty() => None,
             None => Some(new_code(&own_name, ledger, true)),
         };
         let handshake_code = match code {
-            // A file that was there already must not bring back items that the admin took out.
-            Some(code) if was_installed && self.into.is_none() => Some(code.name()),
             Some(mut code) => {
                 // A renewal may have come before what it renews.
                 let renews_ours = |entry: &&CatalogItem| {
-                    *entry.vendor_kid == *self.vendor_kid && entry.item.renews.is_some_and(|old| license.items.iter().any(|item| item.item_id == old))
+                    *entry.vendor_kid == *self.vendor_kid
+                        && entry.organization_id == license.organization_id
+                        && entry.item.renews.is_some_and(|old| new.iter().any(|item| item.item_id == old))
                 };
-                let early: Vec<ItemId> = catalog.items().filter(renews_ours).map(|entry| entry.item.item_id).collect();
-                let homeless = homeless.into_iter().chain(early);
-                let missing: Vec<ItemId> = homeless.filter(|id| !code.state.items.contains(id)).collect();
-                if !missing.is_empty() {
-                    code.state.items.extend(missing);
+                let early = catalog.items().filter(renews_ours).map(|entry| entry.item.item_id);
+                let known = code.state.items.len();
+                for id in homeless.into_iter().chain(early) {
+                    if !code.state.items.contains(&id) {
+                        code.state.items.push(id);
+                    }
+                }
+                if code.state.items.len() > known {
                     code = save(ledger, code, &self.by)?;
                 }
                 Some(code.name())
@@ -186,17 +193,17 @@ impl Command for ImportLicense {
 }
 
 impl ImportLicense {
-    /// Items that renew others join their handshake codes, so that no application changes
+    /// New items that renew others join their handshake codes, so that no application changes
     /// (domain §2.5). Returns each code's name with the item it got.
-    fn renew(&self, ledger: &mut Ledger<'_>, catalog: &Catalog) -> Result<Vec<(String, ItemId)>, Error> {
+    fn renew(&self, ledger: &mut Ledger<'_>, catalog: &Catalog, new: &[&LicenseItem]) -> Result<Vec<(String, ItemId)>, Error> {
         let mut renewed = Vec::new();
         for code in catalog.codes().into_iter().filter(|code| code.organization_id == self.license.organization_id) {
             // Only its own vendor renews an item.
             let is_ours = |old| catalog.vendor_of(old) == Some(self.vendor_kid.as_str()) || self.license.items.iter().any(|item| item.item_id == old);
-            let joins = |item: &&LicenseItem| {
+            let joins = |item: &&&LicenseItem| {
                 item.renews.is_some_and(|old| code.state.items.contains(&old) && is_ours(old)) && !code.state.items.contains(&item.item_id)
             };
-            let joining: Vec<ItemId> = self.license.items.iter().filter(joins).map(|item| item.item_id).collect();
+            let joining: Vec<ItemId> = new.iter().filter(joins).map(|item| item.item_id).collect();
             if joining.is_empty() {
                 continue;
             }

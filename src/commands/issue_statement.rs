@@ -1,6 +1,6 @@
 //! A usage statement for the vendor (domain §6): totals of the items that an organization has
-//! of this vendor, and
-//! where the journal stands. Each names the one before it, so that none can be left out.
+//! of this vendor, and where the journal stands. Each names the one before it, so that none
+//! can be left out.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -123,6 +123,10 @@ impl Command for IssueStatement {
             other_heads,
             previous,
         };
+        // The next one names this one as the one before it: it must be one that can be signed.
+        if let Err(error) = statement.validate() {
+            return Ok(Err(Refusal::Invalid("statement", error.to_string())));
+        }
         ledger.record(&Body::StatementIssued(StatementIssued {
             statement_id: statement.statement_id,
             organization_id: organization,

@@ -31,15 +31,15 @@ impl<'c> Payers<'c> {
         let module = report.module.as_deref();
         let own: Vec<&AuthorizedItem> = claims.items.iter().filter(|item| same_word(&item.product, &report.product)).collect();
         let is_own = |item: &LicenseItem| own.iter().any(|granted| granted.item_id == item.item_id);
+        // Of another code that the device uses, this authorization tells nothing but the device:
+        // edition and version are those of another application.
+        let is_own_code = code.code_id == claims.hid;
         let fits_device = |item: &LicenseItem| {
             item.permits_deployment(claims.deployment_type)
-                && item.permits_edition(claims.edition.as_deref())
-                && item.versions.cover(claims.product_version.as_deref())
+                && (!is_own_code || item.permits_edition(claims.edition.as_deref()) && item.versions.cover(claims.product_version.as_deref()))
         };
         let mut items: Vec<&'c LicenseItem> = catalog.items_in_order(code);
         items.retain(|item| charging::covers(item, &report.product, module, slot.start()));
-        // Of another code that the device uses, this authorization tells nothing but the device.
-        let is_own_code = code.code_id == claims.hid;
         let vendor = claims.items.first().filter(|_| is_own_code).and_then(|granted| catalog.vendor_of(granted.item_id));
         items.retain(|item| {
             let of_vendor = vendor.is_none() || catalog.vendor_of(item.item_id) == vendor;

@@ -187,7 +187,7 @@ impl Jws {
             return Err(Error::UnknownSigner {
                 what: self.what,
                 kid: shorten(self.kid()),
-                todo: "it was made by another server or vendor than expected; get one from the right one",
+                advice: "it was made by another server or vendor than expected; get one from the right one",
             });
         }
         if !key.verify(&self.text.as_bytes()[..self.signed_length], &self.signature) {
@@ -201,7 +201,7 @@ impl Jws {
     /// to do.
     pub fn verify_any<'k>(&self, vendors: &'k [VerifyingKey]) -> Result<(&'k VerifyingKey, &[u8]), Error> {
         let key = vendors.iter().find(|key| key.kid() == self.header.kid);
-        let key = key.ok_or_else(|| Error::UnknownSigner { what: self.what, kid: shorten(self.kid()), todo: super::vendor_key::TODO })?;
+        let key = key.ok_or_else(|| Error::UnknownSigner { what: self.what, kid: shorten(self.kid()), advice: super::vendor_key::WHAT_TO_DO })?;
         Ok((key, self.verify(key)?))
     }
 

@@ -164,14 +164,14 @@ pub enum Error {
         what: &'static str,
     },
     /// Signed by a key that is not trusted here.
-    #[error("this {what} is signed by the unknown key {kid}: {todo}")]
+    #[error("this {what} is signed by the unknown key {kid}: {advice}")]
     UnknownSigner {
         /// The kind of document.
         what: &'static str,
         /// The key's RFC 7638 thumbprint.
         kid: String,
         /// What to do.
-        todo: &'static str,
+        advice: &'static str,
     },
     /// A field makes no sense.
     #[error("{field}: {detail}")]

@@ -11,7 +11,7 @@ use super::keys::VerifyingKey;
 const MAX_BYTES: usize = 16 * 1024;
 
 /// What to do when the signer of a vendor's document is unknown.
-pub(super) const TODO: &str = "put the vendor's .pub file into DATA/vendors/ and try again, or ask the vendor which key they sign with";
+pub(super) const WHAT_TO_DO: &str = "put the vendor's .pub file into DATA/vendors/ and try again, or ask the vendor which key they sign with";
 
 /// Loads one vendor's public key. Errors name the path.
 pub fn load_vendor_key(path: &Path) -> Result<VerifyingKey, Error> {

@@ -17,7 +17,7 @@ use tokio::sync::watch;
 use utoipa::ToSchema;
 
 use super::Context;
-use super::admin_api::handshakes::HandshakeRow;
+use super::admin_api::handshakes::{self, HandshakeRow};
 use super::body::{read_bytes, read_json};
 use super::idle;
 use super::ops::not_found;
@@ -26,7 +26,6 @@ use crate::clock::{Clock as _, ManualClock, rfc3339};
 use crate::documents::{LicenseFile, RevocationFile, VerifyingKey};
 use crate::licensing::Span;
 use crate::protocol::{BadField, ErrorCode, Problem};
-use crate::store::catalog::Catalog;
 use crate::store::facts;
 
 /// The longest delay, in milliseconds.
@@ -244,13 +243,6 @@ fn get(context: &Context) -> Result<&Sandbox, Failure> {
 pub async fn show(context: Data<Context>) -> Result<HttpResponse, Failure> {
     let sandbox = get(&context)?;
     let place = &sandbox.place;
-    let shared = context.clone();
-    let rows = context
-        .read(move |reader| {
-            let catalog = Catalog::load(reader)?;
-            catalog.codes().into_iter().map(|code| HandshakeRow::of(&shared, &catalog, code)).collect::<Result<Vec<_>, _>>()
-        })
-        .await?;
     let describe = |row: HandshakeRow| {
         let known = place.purposes.iter().find(|(name, _)| *name == row.handshake_code);
         let purpose = known.map_or("made by you or by an import", |(_, purpose)| purpose).to_owned();
@@ -260,7 +252,7 @@ pub async fn show(context: Data<Context>) -> Result<HttpResponse, Failure> {
         time: context.time(),
         faults: sandbox.faults(),
         waiting: sandbox.state.receiver_count(),
-        handshake_codes: rows.into_iter().map(describe).collect(),
+        handshake_codes: handshakes::rows(&context).await?.into_iter().map(describe).collect(),
         vendor_public_key: place.vendor_public_key.clone(),
         vendor_key_file: place.vendor_key_file.display().to_string(),
         data: place.data.display().to_string(),

@@ -40,11 +40,11 @@ impl Catalog {
     /// Reads it from the tables.
     pub fn load(connection: &Connection) -> Result<Self, Error> {
         let mut catalog = Self::default();
-        let revoked = licenses::list_revoked(connection)?;
+        let mut revoked = licenses::list_revoked(connection)?;
         for (license, items) in licenses::list(connection)? {
             let vendor_kid: Arc<str> = license.vendor_kid.as_str().into();
             for item in items {
-                let revoked = revoked.iter().find(|(id, _)| *id == item.item_id).map(|(_, revoked)| revoked.clone());
+                let revoked = revoked.remove(&(license.license_id, item.item_id));
                 let entry = CatalogItem {
                     item,
                     license_id: license.license_id,

@@ -120,6 +120,12 @@ impl<'t> Ledger<'t> {
         self.memory.head.sequence
     }
 
+    /// When this server's last fact was recorded, seconds since 1970. It may lie in a later
+    /// second than [`now`](Self::now) did before it.
+    pub fn recorded_at(&self) -> i64 {
+        self.memory.head.stamp.div_euclid(1_000_000)
+    }
+
     /// This server.
     pub fn origin(&self) -> ServerUuid {
         self.origin

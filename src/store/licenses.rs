@@ -1,5 +1,7 @@
 //! Licenses and their items.
 
+use std::collections::HashMap;
+
 use rusqlite::{Connection, params};
 
 use super::Error;
@@ -38,7 +40,7 @@ const LIST: &str = "SELECT license_id, organization_id, alias, issued_at, import
 const LIST_ITEMS: &str = "SELECT terms FROM items WHERE license_id = ?1 ORDER BY position";
 const REVOKE: &str = "INSERT INTO revocations (license_id, item_id, vendor_kid, revoked_at, reason) VALUES (?1, ?2, ?3, ?4, ?5)
     ON CONFLICT (license_id, item_id, vendor_kid) DO UPDATE SET revoked_at = ?4, reason = ?5 WHERE (excluded.revoked_at, excluded.reason) < (revoked_at, reason)";
-const LIST_REVOCATIONS: &str = "SELECT item_id, revoked_at, reason FROM revocations NATURAL JOIN licenses";
+const LIST_REVOCATIONS: &str = "SELECT license_id, item_id, revoked_at, reason FROM revocations NATURAL JOIN licenses";
 
 pub(super) const STATEMENTS: &[&str] = &[UPSERT, REMOVE_ITEMS, INSERT_ITEM, LIST, LIST_ITEMS, REVOKE, LIST_REVOCATIONS];
 
@@ -85,10 +87,14 @@ pub(super) fn apply_revoked(ledger: &mut Ledger<'_>, body: &LicenseRevoked) -> R
     Ok(())
 }
 
-/// The items of installed licenses that their own vendor revoked.
-pub fn list_revoked(connection: &Connection) -> Result<Vec<(ItemId, Revoked)>, Error> {
+/// The items of installed licenses that their own vendor revoked, each with its license:
+/// another license may have the number by now.
+pub fn list_revoked(connection: &Connection) -> Result<HashMap<(LicenseId, ItemId), Revoked>, Error> {
     let mut statement = connection.prepare_cached(LIST_REVOCATIONS)?;
-    let rows = statement.query_map([], |row| Ok((ItemId(row.get::<_, i64>(0)? as u64), Revoked { at: row.get(1)?, reason: row.get(2)? })))?;
+    let rows = statement.query_map([], |row| {
+        let (license, item) = (LicenseId(row.get::<_, i64>(0)? as u64), ItemId(row.get::<_, i64>(1)? as u64));
+        Ok(((license, item), Revoked { at: row.get(2)?, reason: row.get(3)? }))
+    })?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
 

@@ -6,6 +6,7 @@ use tollkeeper::client::transport::Method;
 use tollkeeper::clock::rfc3339;
 use tollkeeper::licensing::LicenseItem;
 
+use crate::error_codes::{ask, ask_from, granted, refused};
 use crate::support::{Device, Site, Vendor};
 
 const DAY: i64 = 86_400;
@@ -171,6 +172,21 @@ fn seats_that_begin_with_first_use_may_pass_the_limit_and_are_recorded_as_overus
     assert_eq!(code_of(site.device("216998-100").authorize()), 120);
 }
 
+#[test]
+pub(crate) fn a_domain_item_serves_pages_of_its_domain_and_others_are_103() {
+    let (site, _) = Site::licensed(vec![Vendor::item(json!({"item_id": 1, "product": "dbr", "charge_way": "domain", "domain": "example.com", "quota": 0}))]);
+    let device = site.device("216998-100");
+    let browser = || json!({"deployment_type": "browser"});
+    for origin in ["https://example.com", "https://scan.example.com:8443", "http://a.b.Example.com"] {
+        granted(&ask_from(origin, &device, browser()));
+    }
+    for origin in ["https://example.org", "https://evilexample.com", "null"] {
+        refused(&ask_from(origin, &device, browser()), 103);
+    }
+    refused(&ask(&device, browser()), 103);
+    refused(&ask(&device, json!({"validation": {"domain": "example.com"}})), 103);
+}
+
 // Who pays.
 
 #[test]
@@ -219,6 +235,46 @@ fn a_device_that_works_without_a_seat_takes_one_again_and_is_counted_as_overuse(
     site.clock.advance_seconds(3_600);
     use_in(&first, site.now() - SLOT, json!({}));
     assert_eq!((number(&site, "used"), number(&site, "overuse")), (2, 1), "it went on working");
+}
+
+#[test]
+fn a_seat_that_was_given_back_is_taken_by_use_in_later_slots_only() {
+    for starts in ["first_use", "authorization"] {
+        let (site, _) =
+            Site::licensed(vec![item(json!({"charge_way": "device", "period": "month", "quota": 1, "seat_starts": starts, "grace": {"percent": 0}}))]);
+        let mut device = site.device("216998-100");
+        device.authorize().expect("authorized");
+        use_in(&device, site.now() - SLOT, json!({}));
+        assert_eq!(number(&site, "used"), 1, "{starts}");
+        site.clock.advance_seconds(60);
+        let body = json!({"client_uuid": device.client, "authorization": device.authorization});
+        assert_eq!(device.transport.post_json("/api/v1/release", &body, &[]).expect("answered").status, 204);
+        // Applications give their seats back when they end: in the middle of a slot, with reports of it yet to come.
+        for slot in [2 * SLOT, 60] {
+            use_in(&device, site.now() - slot, json!({}));
+            assert_eq!(number(&site, "used"), 0, "{starts}, {slot} s before the release");
+        }
+        site.clock.advance_seconds(SLOT);
+        use_in(&device, site.now(), json!({}));
+        assert_eq!(number(&site, "used"), 1, "{starts}: it went on working");
+    }
+}
+
+#[test]
+fn what_one_application_did_is_taken_with_the_authorization_of_another_on_the_same_device() {
+    let line =
+        |id: u64, versions: &str, edition: &str| item(json!({"item_id": id, "charge_way": "scan", "quota": 10, "versions": versions, "editions": [edition]}));
+    let (site, _) = Site::licensed(vec![line(1, "8.*", "mobile"), line(2, "9.*", "desktop")]);
+    for (code, id) in [("216998-old", 1), ("216998-new", 2)] {
+        site.admin(Method::Post, "handshakes", Some(json!({"handshake_code": code, "items": [id]})));
+    }
+    let (mut old, mut new) = (site.device("216998-old"), site.device("216998-new"));
+    new.client = old.client;
+    old.authorize_with(json!({"product_version": "8.1"})).expect("authorized");
+    new.authorize_with(json!({"edition": "desktop"})).expect("authorized");
+    let report = new.scans(site.now() - SLOT, json!({"QR Code": 3}));
+    assert_eq!(old.report(std::slice::from_ref(&report)).expect("answered")["accepted"], json!([report["report_id"]]));
+    assert_eq!((site.item(1)["used"].clone(), site.item(2)["used"].clone()), (json!(0), json!(3)));
 }
 
 #[test]
@@ -373,6 +429,15 @@ fn a_renewal_may_be_imported_before_what_it_renews() {
     site.import(&vendor, 101, "216998", vec![item(json!({"item_id": 2, "charge_way": "scan", "quota": 50, "renews": 1}))]);
     site.import(&vendor, 100, "216998", vec![item(json!({"charge_way": "scan", "quota": 100}))]);
     assert_eq!(site.admin_get("handshakes/216998-100")["items"], json!([1, 2]));
+}
+
+#[test]
+fn a_renewal_that_came_before_joins_codes_of_its_own_organization_only() {
+    let site = Site::empty();
+    let vendor = site.trust(Vendor::new());
+    site.import(&vendor, 101, "acme", vec![item(json!({"item_id": 2, "charge_way": "scan", "quota": 50, "renews": 1}))]);
+    site.import(&vendor, 100, "216998", vec![item(json!({"charge_way": "scan", "quota": 100}))]);
+    assert_eq!(site.admin_get("handshakes/216998-100")["items"], json!([1]));
 }
 
 // Why a request was refused.

@@ -267,6 +267,7 @@ fn wrong_usage_is_status_2_and_does_nothing() {
         "handshake add 216998-line4",
         "handshake add 216998-line4 --items one",
         "handshake add 216998-line4 --items 1 --session-password secret",
+        "handshake edit 216998-line4",
         "handshake edit 216998-line4 --no-domains --domain a.example",
         "handshake order 216998-line4",
         "handshake order 216998-line4 --items 1 --default-order",

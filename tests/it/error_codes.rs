@@ -6,12 +6,14 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 use tollkeeper::client::transport::{Method, Reply};
 use tollkeeper::clock::rfc3339;
-use tollkeeper::documents::{Authorization, Hardware, PreparedHeader, Revocation, SigningKey, authorization, revocation};
-use tollkeeper::licensing::{ItemId, LicenseId, Slot};
+use tollkeeper::documents::{Authorization, Hardware, PreparedHeader, SigningKey, authorization};
+use tollkeeper::licensing::Slot;
 use tollkeeper::protocol::ErrorCode;
 
+use crate::charge_ways;
 use crate::clones;
 use crate::malformed;
+use crate::revocations;
 use crate::support::{Device, NOON, Site, Vendor};
 
 const DAY: i64 = 86_400;
@@ -65,7 +67,7 @@ pub(crate) fn ask(device: &Device, fields: Value) -> Reply {
 }
 
 /// The same from a page of a website.
-fn ask_from(origin: &str, device: &Device, fields: Value) -> Reply {
+pub(crate) fn ask_from(origin: &str, device: &Device, fields: Value) -> Reply {
     device.transport.post_json("/api/v1/authorize", &device.request_with(fields), &[("origin", origin)]).expect("the server answers")
 }
 
@@ -346,50 +348,6 @@ fn an_item_is_112_until_its_first_moment() {
 }
 
 #[test]
-fn a_revoked_item_is_113_from_the_next_authorization_on() {
-    let (site, vendor) = Site::licensed(vec![Vendor::scan_item(1)]);
-    let device = site.device("216998-100");
-    granted(&ask(&device, json!({})));
-    let revocation = Revocation {
-        revocation_version: revocation::VERSION.to_owned(),
-        license_id: LicenseId(100),
-        organization_id: "216998".parse().expect("organization"),
-        item_ids: vec![ItemId(1)],
-        reason: "returned".to_owned(),
-        issued_at: "2026-11-22T12:00:00Z".parse().expect("time"),
-    };
-    // Another vendor's word is not enough, even of one who is trusted here.
-    let stranger = site.trust(Vendor::new());
-    let import = |file: String| site.try_admin(Method::Post, "licenses", Some(json!({"file": file})));
-    let refused_import = import(revocation.seal(&stranger.key));
-    assert_eq!(refused_import.status, 409, "{}", String::from_utf8_lossy(&refused_import.body));
-    let foreign = import(Revocation { item_ids: vec![ItemId(1), ItemId(9)], ..revocation.clone() }.seal(&vendor.key));
-    assert_eq!(foreign.status, 409, "an item that is not there: all or nothing");
-    granted(&ask(&device, json!({})));
-    for was_installed in [false, true] {
-        let answer: Value = import(revocation.seal(&vendor.key)).json().expect("JSON");
-        assert_eq!(answer, json!({"license_id": 100, "revoked_items": [1], "was_installed": was_installed}));
-    }
-    refused(&ask(&device, json!({})), 113);
-    assert_eq!((&site.item(1)["status"], &site.item(1)["revoked"]), (&json!("revoked"), &json!("returned")));
-}
-
-#[test]
-fn a_domain_item_serves_pages_of_its_domain_and_others_are_103() {
-    let (site, _) = Site::licensed(vec![Vendor::item(json!({"item_id": 1, "product": "dbr", "charge_way": "domain", "domain": "example.com", "quota": 0}))]);
-    let device = site.device("216998-100");
-    let browser = || json!({"deployment_type": "browser"});
-    for origin in ["https://example.com", "https://scan.example.com:8443", "http://a.b.Example.com"] {
-        granted(&ask_from(origin, &device, browser()));
-    }
-    for origin in ["https://example.org", "https://evilexample.com", "null"] {
-        refused(&ask_from(origin, &device, browser()), 103);
-    }
-    refused(&ask(&device, browser()), 103);
-    refused(&ask(&device, json!({"validation": {"domain": "example.com"}})), 103);
-}
-
-#[test]
 fn an_add_on_without_the_item_it_depends_on_is_124() {
     let core = Vendor::item(json!({"item_id": 1, "product": "dbr", "charge_way": "scan", "quota": 100, "modules": ["core"]}));
     let add_on = Vendor::item(json!({"item_id": 2, "product": "dbr", "charge_way": "scan", "quota": 100, "modules": ["ocr"], "depends_on": 1}));
@@ -593,8 +551,8 @@ const PROVOKERS: &[fn()] = &[
     a_code_whose_items_were_all_taken_out_is_104,
     a_request_outside_of_what_the_item_permits_has_the_code_of_that_check_and_one_inside_is_granted,
     when_several_items_fail_the_answer_is_that_of_the_item_that_got_furthest_and_names_it,
-    a_revoked_item_is_113_from_the_next_authorization_on,
-    a_domain_item_serves_pages_of_its_domain_and_others_are_103,
+    revocations::a_revoked_item_is_113_from_the_next_authorization_on,
+    charge_ways::a_domain_item_serves_pages_of_its_domain_and_others_are_103,
     the_first_failing_check_wins_in_the_order_service_names_password_validation_items,
     a_device_item_is_120_for_new_devices_when_all_seats_and_grace_are_taken_and_the_others_go_on,
     the_fourth_request_of_a_device_within_a_minute_is_130_and_others_go_on,

@@ -21,6 +21,7 @@ mod malformed;
 mod misuse;
 mod numbers;
 mod random_sites;
+mod revocations;
 mod sandbox;
 mod scenarios;
 mod scripts;

@@ -211,6 +211,16 @@ fn every_code_has_a_purpose_and_a_license_key_and_the_terminal_stays_short() {
 }
 
 #[test]
+fn an_address_that_makes_no_sense_leaves_nothing_behind() {
+    let desk = Desk::new();
+    for address in ["nonsense", "127.0.0.1:70000"] {
+        let refusal = desk.refused(&["sandbox", "--data", "data", "--listen", address]);
+        assert!(refusal.contains(address), "{refusal}");
+        assert!(!desk.path().join("data").exists(), "{address}");
+    }
+}
+
+#[test]
 fn it_refuses_the_data_of_a_real_installation() {
     let desk = Desk::licensed();
     assert_eq!(desk.refused(&["sandbox", "--data", "data"]), "data holds a real installation: give the sandbox another --data, or none");

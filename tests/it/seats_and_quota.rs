@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use tollkeeper::client::transport::Method;
-use tollkeeper::clock::rfc3339;
+use tollkeeper::clock::{ManualClock, rfc3339};
 use tollkeeper::licensing::LicenseItem;
 
 use crate::support::{Device, Site, Vendor};
@@ -84,6 +84,20 @@ fn giving_a_seat_back_twice_changes_nothing_not_even_for_whoever_has_it_now() {
     assert_eq!(columns(&site, 1, ["used"]), [1]);
     assert_eq!(refused(&mut first), 120);
     second.authorize().expect("still has its seat");
+}
+
+#[test]
+fn the_last_authorization_gives_the_seat_back_even_when_the_second_ended_while_it_was_made() {
+    let (mut site, _) = Site::licensed(vec![Vendor::device_item(1)]);
+    site.stop();
+    // Each fact is a microsecond later than the one before, wherever the clock stands.
+    site.clock = ManualClock::at("2026-11-22T13:00:00.999999Z".parse().expect("time"));
+    site.start();
+    let (mut first, mut second) = (site.device("216998-100"), site.device("216998-100"));
+    first.authorize().expect("in the last microsecond of the second");
+    second.authorize().expect("in the first one of the next");
+    assert_eq!((release(&first), release(&second)), (204, 204));
+    assert_eq!(columns(&site, 1, ["used"]), [0]);
 }
 
 #[test]
@@ -364,6 +378,27 @@ fn importing_the_same_file_twice_changes_nothing() {
     let before = (site.admin_get("licenses"), site.admin_get("handshakes"));
     assert_eq!(import()["was_installed"], true);
     assert_eq!((site.admin_get("licenses"), site.admin_get("handshakes")), before);
+}
+
+#[test]
+fn a_new_issue_of_a_license_brings_its_new_items_only_and_not_those_that_the_admin_took_out() {
+    let (site, vendor) = Site::licensed(vec![scan_item(1, json!({})), scan_item(2, json!({})), scan_item(3, json!({"renews": 1}))]);
+    site.admin(Method::Post, "handshakes", Some(json!({"handshake_code": "216998-line4", "items": [1, 2]})));
+    site.admin(Method::Patch, "handshakes/216998-100", Some(json!({"items": [1]})));
+    site.clock.advance_seconds(60);
+    let items = || vec![scan_item(1, json!({})), scan_item(2, json!({})), scan_item(3, json!({"renews": 1})), scan_item(4, json!({}))];
+    let imported = site.import(&vendor, 100, "216998", items());
+    assert_eq!((&imported["was_installed"], &imported["renewed"]), (&json!(false), &json!([])));
+    assert_eq!((&code(&site, "216998-100")["items"], &code(&site, "216998-line4")["items"]), (&json!([1, 4]), &json!([1, 2])));
+
+    // A code that was deleted does not come back either, unless there is something new for it.
+    site.admin(Method::Delete, "handshakes/216998-100", None);
+    site.clock.advance_seconds(60);
+    assert_eq!(site.import(&vendor, 100, "216998", items())["handshake_code"], Value::Null);
+    assert_eq!(site.admin_get("handshakes").as_array().map(Vec::len), Some(1));
+    site.clock.advance_seconds(60);
+    assert_eq!(import_into(&site, &vendor, 100, "216998-line4", items())["handshake_code"], "216998-line4");
+    assert_eq!(code(&site, "216998-line4")["items"], json!([1, 2, 3, 4]), "what the admin asks for is done");
 }
 
 #[test]

@@ -78,6 +78,16 @@ fn a_statement_of_the_future_or_of_nobody_is_refused() {
 }
 
 #[test]
+fn a_statement_that_cannot_be_signed_is_not_remembered_as_one() {
+    let (site, vendor) = Site::licensed(vec![Vendor::scan_item(1)]);
+    let first = statement(&site, &vendor, 7);
+    let reply = site.try_admin(Method::Post, "statistics/statements", Some(json!({"from": "1969-12-31", "to": "2026-11-22"})));
+    assert_eq!((reply.status, reply.json::<Value>().expect("a problem")["field"].clone()), (400, json!("statement")));
+    let second = statement(&site, &vendor, 0);
+    assert_eq!(second.previous.expect("a link").statement_id, first.statement_id);
+}
+
+#[test]
 fn each_vendor_gets_a_statement_of_its_own_items() {
     let (site, vendor) = Site::licensed(vec![Vendor::scan_item(1)]);
     let other = site.trust(Vendor::new());

@@ -56,7 +56,7 @@ fn verified(path: &Path, vendors: &[VerifyingKey]) -> Result<(UsageStatement, St
     };
     read().map_err(|error| match error {
         Error::UnknownSigner { what, kid, .. } if !vendors.iter().any(|vendor| vendor.kid() == kid) => {
-            told(Error::UnknownSigner { what, kid, todo: "give that vendor's .pub file with --vendor" }.in_file(path))
+            told(Error::UnknownSigner { what, kid, advice: "give that vendor's .pub file with --vendor" }.in_file(path))
         }
         error => told(error.in_file(path)),
     })

@@ -126,14 +126,18 @@ fn item_ids(numbers: Vec<u64>) -> Vec<ItemId> {
 
 /// `GET /handshakes`
 pub async fn list(context: Data<Context>) -> Result<HttpResponse, Failure> {
+    Ok(HttpResponse::Ok().json(rows(&context).await?))
+}
+
+/// All handshake codes, oldest first.
+pub async fn rows(context: &Data<Context>) -> Result<Vec<HandshakeRow>, Failure> {
     let shared = context.clone();
-    let rows = context
+    context
         .read(move |reader| {
             let catalog = Catalog::load(reader)?;
-            catalog.codes().into_iter().map(|code| HandshakeRow::of(&shared, &catalog, code)).collect::<Result<Vec<_>, _>>()
+            catalog.codes().into_iter().map(|code| HandshakeRow::of(&shared, &catalog, code)).collect()
         })
-        .await?;
-    Ok(HttpResponse::Ok().json(rows))
+        .await
 }
 
 /// `GET /handshakes/{code}`
