@@ -16,8 +16,9 @@ use std::time::Duration;
 use super::core::outbox::Submitted;
 use super::deduplicator::{Deduplicator, PAUSE};
 use super::error::{Code, LicenseError};
-use super::license::{License, Listeners, Origin, Status};
+use super::license::License;
 use super::settings::Settings;
+use super::status::{Listeners, Origin, Status};
 use crate::licensing::Unit;
 
 /// Settings of an application: made by tk_settings_new, freed by tk_settings_free.

@@ -3,6 +3,10 @@
 //! | file | what |
 //! | --- | --- |
 //! | [`license`] | what an application holds: initialize, check, record, report, give back |
+//! | [`status`] | what it may do now, and what it wants to hear of |
+//! | `worker` | the license's own thread |
+//! | `product_key` | licenses that need no server |
+//! | `by_hand` | files carried to and from devices without network |
 //! | [`settings`] | what it sets, by license key, by fields or by product keys |
 //! | [`error`] | why something failed, for developer and end user |
 //! | [`core`] | the decisions, without files, network or clock |
@@ -14,6 +18,7 @@
 //! | [`device_uuid`] | the UUID that follows from the machine |
 //! | [`deduplicator`] | which barcodes of a video stream count |
 
+mod by_hand;
 pub mod core;
 pub mod deduplicator;
 pub mod device_uuid;
@@ -23,8 +28,11 @@ pub mod ffi;
 pub mod folder;
 pub mod license;
 pub mod link;
+mod product_key;
 pub mod settings;
+pub mod status;
 pub mod transport;
+mod worker;
 
 #[cfg(unix)]
 mod unix_socket;
@@ -33,3 +41,4 @@ pub use deduplicator::Deduplicator;
 pub use error::{Code, LicenseError, ServerFailure};
 pub use license::License;
 pub use settings::{Settings, UuidMethod};
+pub use status::{Listeners, Origin, Status};

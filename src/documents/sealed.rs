@@ -160,7 +160,7 @@ impl SealingPublicKey {
         self.seal_with(path, plaintext, &mut System)
     }
 
-    fn seal_with(&self, path: &str, plaintext: &[u8], rng: &mut (impl TryRng<Error = Infallible> + TryCryptoRng)) -> Result<(Vec<u8>, AnswerOpener), Error> {
+    fn seal_with(&self, path: &str, plaintext: &[u8], rng: &mut impl TryCryptoRng<Error = Infallible>) -> Result<(Vec<u8>, AnswerOpener), Error> {
         let unusable = || Error::field("sealing_jwk", "is no key that anything can be sealed to");
         let info = format!("{INFO}{path}");
         let (encapsulated, mut context) =

@@ -11,6 +11,7 @@
 //! | [`cors`] | which pages may read what devices call |
 //! | [`admin_api`] | what the commands (and later the pages) call, over the admin socket |
 //! | [`sandbox`] | what `tollkeeper sandbox` adds: a clock to move, faults to switch on |
+//! | [`sdk`] | the client libraries, for developers to load or to take away |
 //! | [`ops`] | health, the API's reference, the front page |
 //! | [`openapi`] | the API's description |
 //! | [`tls`] | the site's certificate authority and the server's certificate |
@@ -28,6 +29,7 @@ pub mod problem;
 pub mod rate_limit;
 pub mod routes;
 pub mod sandbox;
+pub mod sdk;
 pub mod sealed;
 pub mod server;
 pub mod tls;

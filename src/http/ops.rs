@@ -105,22 +105,27 @@ pub async fn reference_page() -> Result<HttpResponse, Failure> {
     page(&ReferencePage { codes })
 }
 
-fn page(template: &impl Template) -> Result<HttpResponse, Failure> {
-    let html = template.render().map_err(|error| {
-        tracing::error!(%error, "a page could not be made");
-        Failure::new(ErrorCode::NotServing, "the page could not be made; the server's log says why")
-    })?;
+/// A page for a browser.
+pub(super) fn page(template: &impl Template) -> Result<HttpResponse, Failure> {
+    let html = template.render().map_err(|error| broken("a page", &error))?;
     Ok(HttpResponse::Ok()
         .content_type("text/html; charset=utf-8")
+        .insert_header((header::CACHE_CONTROL, "no-cache"))
         .insert_header((header::CONTENT_SECURITY_POLICY, "default-src 'self'"))
         .insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
         .insert_header((header::REFERRER_POLICY, "no-referrer"))
         .body(html))
 }
 
+/// What can only fail when this program itself is wrong.
+pub(super) fn broken(what: &str, error: &dyn std::error::Error) -> Failure {
+    tracing::error!(%error, "{what} could not be made");
+    Failure::new(ErrorCode::NotServing, format!("{what} could not be made; the server's log says why"))
+}
+
 #[derive(rust_embed::RustEmbed)]
 #[folder = "static/"]
-struct Assets;
+pub(super) struct Assets;
 
 /// `GET /static/…`: files out of the binary.
 pub async fn asset(path: Path<String>) -> Result<HttpResponse, Failure> {

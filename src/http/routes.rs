@@ -8,7 +8,7 @@ use actix_web::web::{self, ServiceConfig};
 use actix_web::{HttpMessage as _, HttpRequest, HttpResponse, Route};
 
 use super::problem::Failure;
-use super::{admin_api, client_api, cors, openapi, ops, sandbox, sealed};
+use super::{admin_api, client_api, cors, openapi, ops, sandbox, sdk, sealed};
 
 /// Marks connections that came in through the admin socket.
 #[derive(Debug, Clone, Copy)]
@@ -46,6 +46,10 @@ pub fn configure(config: &mut ServiceConfig) {
     }
     route("/", "GET", web::get().to(ops::front_page));
     route("/static/{path:.*}", "GET", web::get().to(ops::asset));
+    for path in ["/sdk", "/sdk/"] {
+        route(path, "GET", web::get().to(sdk::languages));
+    }
+    route("/sdk/{path:.+}", "GET", web::get().to(sdk::file));
 
     // Administration: over the socket only, until there are users and tokens.
     let admin = web::scope("/api/v1/admin")

@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
-use actix_web::http::header;
+use actix_web::http::{Method, header};
 use actix_web::middleware::Next;
 use actix_web::web::{Data, Payload};
-use actix_web::{Error, HttpRequest, HttpResponse, ResponseError as _};
+use actix_web::{Error, HttpRequest, HttpResponse};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Deserializer, Serialize};
 use tokio::sync::watch;
@@ -19,6 +19,7 @@ use utoipa::ToSchema;
 use super::Context;
 use super::admin_api::handshakes::{self, HandshakeRow};
 use super::body::{read_bytes, read_json};
+use super::cors;
 use super::idle;
 use super::ops::not_found;
 use super::problem::Failure;
@@ -319,11 +320,15 @@ pub async fn misbehave(
     if faults.delay_ms > 0 {
         sandbox.delay(Duration::from_millis(faults.delay_ms)).await;
     }
-    if let Some(code) = faults.refuse.and_then(ErrorCode::from_number).filter(|_| call != "server") {
+    // A browser whose question whether to ask was refused would never hear why.
+    let is_refusable = call != "server" && request.method() != Method::OPTIONS;
+    if let Some(code) = faults.refuse.and_then(ErrorCode::from_number).filter(|_| is_refusable) {
         // An answer before the end of the request could be lost with the connection.
         let payload = request.extract::<Payload>().await?;
         let failure = read_bytes(&context, payload).await.map_or_else(|failure| failure, |_| refuse(code));
-        return Ok(request.into_response(failure.error_response()).map_into_right_body());
+        // Pages are told like everybody else.
+        let response = cors::answer(&context, request.request(), None, Err(failure));
+        return Ok(request.into_response(response).map_into_right_body());
     }
     let answer = next.call(request).await?;
     if faults.drop_reports && call == "reports" {

@@ -1,7 +1,7 @@
 //! The C interface: its header is the one that the code generates, and a compiled C program
 //! lives through the whole story under valgrind.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde_json::{Value, json};
 use tollkeeper::client::transport::Method;
@@ -54,21 +54,6 @@ fn the_header_is_the_one_that_the_code_generates() {
     assert_eq!(kept, made, "{HEADER} is not what src/client/ffi.rs says: TOLLKEEPER_BLESS=1 writes it anew");
 }
 
-/// Tells the program the settings of an application of this site, by fields.
-fn configure(driver: &mut Driver, site: &Site, vendor: &Vendor, folder: &Path) {
-    let file = |name: &str, text: &str| {
-        let path = site.dir.path().join(name);
-        std::fs::write(&path, text).expect("written");
-        path.display().to_string()
-    };
-    driver.done(&format!("set-file vendorPublicKey {}", file("vendor.pub", &vendor.key.verifying_key().to_spki_pem())));
-    driver.done(&format!("set-file certificateAuthority {}", file("ca.pem", &site.app().context().ca_pem)));
-    driver.done(&format!("set mainServerURL https://{}", site.app().https_addresses()[0]));
-    driver.done("set handshakeCode 216998-100");
-    driver.done("set product dbr");
-    driver.done(&format!("set dataFolder {}", folder.display()));
-}
-
 fn used(site: &Site) -> u64 {
     site.item(1)["used"].as_u64().expect("a number")
 }
@@ -90,7 +75,7 @@ fn story(driver: &mut Driver) {
 
     driver.refused("nonsense", 301);
     driver.refused("set handshakecode x", 301);
-    configure(driver, &site, &vendor, folder.path());
+    driver.configure(&site, &vendor, folder.path());
 
     // Authorized, and asked at every use.
     driver.done("initialize");
@@ -186,14 +171,11 @@ fn a_c_program_is_licensed_by_hand() {
     let (site, vendor) = Site::licensed(vec![Vendor::scan_item(1)]);
     let folder = tempfile::tempdir().expect("dir");
     let mut driver = Driver::start();
-    configure(&mut driver, &site, &vendor, folder.path());
+    driver.configure(&site, &vendor, folder.path());
     driver.done("set mainServerURL");
     driver.refused("initialize", 302);
     assert!(driver.done("request-line").starts_with("TKR1."));
-    let request = driver.done("request").replace('~', "\n").replace(
-        "\n", "
-",
-    );
+    let request = driver.done("request").replace('~', "\n");
     let answer = site.admin(Method::Post, "devices/authorize", Some(json!({"request": request})));
     let path = folder.path().join("answer.txt");
     std::fs::write(&path, answer["authorization"].as_str().expect("a file")).expect("written");
@@ -211,7 +193,7 @@ fn instances_are_taken_and_given_back_from_c() {
     let (site, vendor) = Site::licensed(vec![item]);
     let folder = tempfile::tempdir().expect("dir");
     let mut driver = Driver::start();
-    configure(&mut driver, &site, &vendor, folder.path());
+    driver.configure(&site, &vendor, folder.path());
     driver.done("set instances 3");
     driver.done("start");
     driver.done("take 2");
@@ -223,6 +205,7 @@ fn instances_are_taken_and_given_back_from_c() {
 }
 
 #[test]
+#[expect(clippy::print_stdout, reason = "a test that tells its figures")]
 fn the_library_adds_little_to_a_program_and_starts_at_once() {
     let dir = tempfile::tempdir().expect("dir");
     let path = |name: &str| dir.path().join(name);
@@ -243,7 +226,7 @@ fn the_library_adds_little_to_a_program_and_starts_at_once() {
     for _ in 0..20 {
         // A device that never was here before, each time.
         let folder = tempfile::tempdir().expect("dir");
-        configure(&mut driver, &site, &vendor, folder.path());
+        driver.configure(&site, &vendor, folder.path());
         let began = std::time::Instant::now();
         driver.done("initialize");
         best = best.min(began.elapsed());

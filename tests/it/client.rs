@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use serde_json::json;
 use tollkeeper::client::core::outbox::Submitted;
-use tollkeeper::client::license::{Listeners, Origin};
+use tollkeeper::client::status::{Listeners, Origin};
 use tollkeeper::client::transport::Method;
 use tollkeeper::client::{Code, License, LicenseError, Settings};
 use tollkeeper::licensing::ChargeWay;

@@ -15,6 +15,7 @@ const FLUSH: Duration = Duration::from_secs(1);
 const SLACK: Duration = Duration::from_millis(1_500);
 
 #[test]
+#[expect(clippy::print_stdout, reason = "a test that tells its figures")]
 fn a_killed_device_loses_at_most_the_promised_seconds_and_counts_nothing_twice() {
     let mut item = Vendor::scan_item(1);
     item.quota = 1_000_000_000;
@@ -22,18 +23,8 @@ fn a_killed_device_loses_at_most_the_promised_seconds_and_counts_nothing_twice()
     let folder = tempfile::tempdir().expect("dir");
     let kills = if full_strength() { 200 } else { 12 };
     let configure = |driver: &mut Driver| {
-        let file = |name: &str, text: &str| {
-            let path = site.dir.path().join(name);
-            std::fs::write(&path, text).expect("written");
-            path.display().to_string()
-        };
-        driver.done(&format!("set-file vendorPublicKey {}", file("vendor.pub", &vendor.key.verifying_key().to_spki_pem())));
-        driver.done(&format!("set-file certificateAuthority {}", file("ca.pem", &site.app().context().ca_pem)));
-        driver.done(&format!("set mainServerURL https://{}", site.app().https_addresses()[0]));
-        driver.done("set handshakeCode 216998-100");
-        driver.done("set product dbr");
+        driver.configure(&site, &vendor, folder.path());
         driver.done(&format!("set flushSeconds {}", FLUSH.as_secs()));
-        driver.done(&format!("set dataFolder {}", folder.path().display()));
     };
     let (mut done, mut promised) = (0u64, 0u64);
     for round in 0..kills {

@@ -8,6 +8,8 @@ use std::sync::OnceLock;
 
 use tempfile::TempDir;
 
+use super::{Site, Vendor};
+
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
@@ -76,6 +78,21 @@ impl Driver {
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("it starts: is valgrind installed?");
         let (input, output) = (child.stdin.take(), BufReader::new(child.stdout.take().expect("output")));
         Self { child, input, output, events: Vec::new() }
+    }
+
+    /// Tells it the settings of an application of this site, by fields.
+    pub fn configure(&mut self, site: &Site, vendor: &Vendor, folder: &Path) {
+        let file = |name: &str, text: &str| {
+            let path = site.dir.path().join(name);
+            std::fs::write(&path, text).expect("written");
+            path.display().to_string()
+        };
+        self.done(&format!("set-file vendorPublicKey {}", file("vendor.pub", &vendor.key.verifying_key().to_spki_pem())));
+        self.done(&format!("set-file certificateAuthority {}", file("ca.pem", &site.app().context().ca_pem)));
+        self.done(&format!("set mainServerURL https://{}", site.app().https_addresses()[0]));
+        self.done("set handshakeCode 216998-100");
+        self.done("set product dbr");
+        self.done(&format!("set dataFolder {}", folder.display()));
     }
 
     fn say(&mut self, command: &str) {

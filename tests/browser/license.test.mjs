@@ -1,0 +1,609 @@
+// The library by itself: settings, rounds, time, counting and reports, against a site of our
+// own making and a clock that goes when it is told to.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { FakeSite, Signer, TestClock, Tollkeeper, failure, folder, thrown } from './support.mjs';
+
+const { License, LicenseError, Deduplicator, checkSettings, formats } = Tollkeeper;
+const DAY = 86_400;
+
+/** A site, its clock, and settings that share one cache. */
+function site() {
+  const clock = new TestClock(Date.parse('2026-11-22T05:03:10Z'));
+  const fake = new FakeSite(clock);
+  const storage = Tollkeeper.memoryStorage();
+  return { clock, fake, storage, a: fake.servers.a, b: fake.servers.b, settings: (more) => fake.settings({ storage, ...more }) };
+}
+
+test('settings that cannot be are refused at once, naming what to set', async () => {
+  const vendorPublicKey = new Signer().pem;
+  const good = { vendorPublicKey, product: 'dbr', mainServerURL: 'https://main:48443', handshakeCode: '216998-line4' };
+  assert.deepEqual(checkSettings(good).servers, ['https://main:48443']);
+  const cases = [
+    [{ product: '' }, 'product is not set'],
+    [{ vendorPublicKey: undefined }, 'vendorPublicKey is not set'],
+    [{ vendorPublicKey: '-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----' }, 'vendorPublicKey: it is damaged'],
+    [{ productKey: 'eyJ' }, 'productKey cannot be used together with a handshake code'],
+    [{ licenseKey: 'TK1.x' }, 'licenseKey: '],
+    [{ mainServerURL: undefined }, 'no license server and no product key is set'],
+    [{ mainServerURL: undefined, standbyServerURL: 'https://b' }, 'standbyServerURL is set, but mainServerURL is not'],
+    [{ mainServerURL: 'main:48443' }, 'must start with https://'],
+    [{ handshakecode: 'x' }, "there is no setting 'handshakecode'"],
+    [{ instances: 0 }, 'instances: 0 is not a whole number'],
+    [{ maxBufferDays: 366 }, 'maxBufferDays'],
+    [{ chargeWay: 'free' }, "chargeWay: 'free' is none of"],
+    [{ sealed: 'maybe' }, 'sealed must be true or false'],
+    [{ certificateAuthority: 'abc' }, 'certificateAuthority'],
+  ];
+  for (const [change, words] of cases) {
+    const error = thrown(() => checkSettings({ ...good, ...change }));
+    assert.ok(error instanceof LicenseError && error.code === 301 && error.sdkCode === -20301 && error.message.includes(words), error.message);
+  }
+  assert.equal((await failure(License.initialize({ ...good, product: '' }))).code, 301);
+});
+
+test('fields override what the license key says, and texts are taken for numbers and lists', () => {
+  const vendorPublicKey = new Signer().pem;
+  const key = { servers: ['https://a:1', 'https://b:1'], organization_id: '216998', handshake_code: '216998-k', session_password: 'open' };
+  const licenseKey = `TK1.${formats.toBase64url(Buffer.from(JSON.stringify(key)))}`;
+  const config = checkSettings({ licenseKey, vendorPublicKey, product: 'dbr' });
+  assert.deepEqual([config.servers, config.handshakeCode, config.sessionPassword], [['https://a:1', 'https://b:1'], '216998-k', 'open']);
+  const mine = checkSettings({ licenseKey, vendorPublicKey, product: 'dbr', handshakeCode: '216998-mine', standbyServerURL: 'https://c/', instances: '3', limitedModules: 'qr-code, 1d', sealed: 'true' });
+  assert.deepEqual([mine.servers, mine.handshakeCode, mine.instances, mine.limitedModules, mine.sealed], [['https://a:1', 'https://c'], '216998-mine', 3, ['qr-code', '1d'], true]);
+  const bare = vendorPublicKey.replace(/-----[^-]+-----|\s/g, '');
+  assert.deepEqual(checkSettings({ licenseKey, vendorPublicKey: bare, product: 'dbr' }).vendorKeys, config.vendorKeys);
+});
+
+test('the same barcode counts once in a frame, and again after the pause', () => {
+  const seen = new Deduplicator();
+  const [a, b] = [{ format: 'QR', text: 'a' }, { format: 'QR', text: 'b' }];
+  assert.deepEqual(seen.countFrame([a, { ...a }, { format: 'EAN', text: 'a' }, b], 0).length, 3);
+  assert.equal(seen.isNew('QR', 'a', 2_999), false);
+  assert.equal(seen.isNew('QR', 'a', 3_000), true);
+  assert.equal(seen.isNew('QR', 'a', 5_000), false);
+  assert.equal(seen.isNew('QR', 'b', 5_000), true);
+  const eager = new Deduplicator({ pauseSeconds: 0 });
+  assert.deepEqual([eager.isNew('QR', 'a', 1), eager.isNew('QR', 'a', 1), eager.isNew('QR', 'a', 2)], [true, false, true]);
+});
+
+test('pauses double to their limit, and what the server asks for is the least', () => {
+  const pauses = (isLicensed) => {
+    const backoff = new formats.Backoff();
+    return Array.from({ length: 8 }, () => backoff.next(isLicensed, 0.5, 0));
+  };
+  assert.deepEqual(pauses(true), [180, 360, 720, 1_440, 2_880, 3_600, 3_600, 3_600]);
+  assert.deepEqual(pauses(false), [10, 20, 40, 80, 160, 320, 600, 600]);
+  assert.equal(new formats.Backoff().next(true, 0, 0), 90);
+  assert.equal(new formats.Backoff().next(false, 1, 120), 180);
+});
+
+test('turning the clock back does not lengthen a license', () => {
+  const at = { local: 1_000, monotonic: 0 };
+  const time = new formats.SiteTime(() => at);
+  assert.equal(time.tell(), 1_000);
+  Object.assign(at, { local: 400, monotonic: 50 });
+  assert.equal(time.tell(), 1_050, 'the monotonic clock goes on');
+  Object.assign(at, { local: 100, monotonic: 0 });
+  const next = new formats.SiteTime(() => at);
+  next.begin(time.kept);
+  assert.equal(next.tell(), 1_050, 'over a restart too');
+  next.learn(5_000);
+  Object.assign(at, { local: 110, monotonic: 10 });
+  assert.equal(next.tell(), 5_010, "the server's clock is the measure");
+});
+
+test('the standby is asked when main fails, and what was kept when both do', async () => {
+  const { fake, a, b, settings } = site();
+  a.down();
+  const license = await License.initialize(settings());
+  assert.deepEqual([license.status.origin, license.status.server], ['server', 'https://b']);
+  assert.deepEqual(license.status.failures.map(({ server, code }) => [server, code]), [['https://a', 302]]);
+  await license.close();
+  b.refuse(100, 503);
+  const again = await License.initialize(settings());
+  assert.deepEqual([again.status.origin, again.status.failures.map(({ code }) => code)], ['cache', [302, 100]]);
+  again.check();
+  await again.close();
+  const other = await failure(License.initialize(settings({ edition: 'mobile' })));
+  assert.equal(other.code, 302, 'another request does not fit what was kept');
+  assert.match(other.message, /https:\/\/a: it cannot be reached; https:\/\/b: refused with 100/);
+  assert.equal(fake.asked.at(-1).content.client_uuid, license.status.clientUuid, 'the device keeps its UUID');
+});
+
+test('a refusal is the verdict at once, and ends the authorization that was kept', async () => {
+  const { fake, a, b, settings } = site();
+  await (await License.initialize(settings())).close();
+  a.refuse(113);
+  const before = fake.asked.length;
+  const error = await failure(License.initialize(settings()));
+  assert.deepEqual([error.code, error.title, fake.asked.slice(before).filter(({ path }) => path.endsWith('authorize')).length], [113, 'License item is invalid or revoked', 1]);
+  a.down();
+  b.down();
+  assert.equal((await failure(License.initialize(settings()))).code, 302, 'nothing is kept any more');
+});
+
+test('101 and 121 go on to the next server, and are the verdict when none grants', async () => {
+  const { a, b, settings } = site();
+  a.refuse(101, 404);
+  const license = await License.initialize(settings());
+  assert.equal(license.status.server, 'https://b');
+  await license.close();
+  b.down();
+  assert.equal((await failure(License.initialize(settings()))).code, 101);
+  a.refuse(100, 503);
+  assert.equal((await failure(License.initialize(settings()))).code, 302, 'and what was kept is gone');
+});
+
+test('a server that is not well says nothing about the license, whatever its code', async () => {
+  const { a, b, settings } = site();
+  await (await License.initialize(settings())).close();
+  a.refuse(113, 502);
+  b.answer = () => ({ status: 404, hello: 'world' });
+  const license = await License.initialize(settings());
+  assert.deepEqual([license.status.origin, license.status.failures.map(({ code }) => code)], ['cache', [302, 302]]);
+  await license.close();
+});
+
+test('an answer that is not genuine is not used', async () => {
+  const { clock, a, b, settings } = site();
+  const thief = new Signer();
+  b.down();
+  const forgeries = {
+    'by a stranger': (request) => a.authorize(request, {}, a.certificate({}, thief)),
+    'of another device': (request) => a.authorize(request, { sub: a.uuid }),
+    'of another request': (request) => a.authorize(request, { nonce: 'AAAAAAAAAAAAAAAAAAAAAA' }),
+    'of another server': (request) => a.authorize(request, { iss: b.uuid }),
+    'of another organization': (request) => a.authorize(request, { org: '7' }),
+    'of another code': (request) => a.authorize(request, { hs: '216998-other' }),
+    'ended already': (request) => a.authorize(request, { exp: Math.floor(clock.ms / 1_000) }),
+    'of an ended certificate': (request) => a.authorize(request, {}, a.certificate({ not_after: '2021-01-01T00:00:00Z' })),
+    changed: (request) => {
+      const answer = a.authorize(request);
+      const [head, , signature] = answer.authorization.split('.');
+      return { ...answer, authorization: `${head}.${formats.toBase64url(Buffer.from(JSON.stringify({ ...a.claims(request), exp: 4e9 })))}.${signature}` };
+    },
+    'of no form': () => ({ authorization: 'x' }),
+  };
+  for (const [name, forge] of Object.entries(forgeries)) {
+    a.answer = (_path, request) => forge(request);
+    const error = await failure(License.initialize(settings()));
+    assert.deepEqual(error.failures.map(({ code }) => code), [304, 302], name);
+  }
+  a.up();
+  await (await License.initialize(settings({ handshakeCode: '216998-LINE4' }))).close();
+});
+
+test('the nonce is kept until an answer arrives, and the ticket is shown the next time', async () => {
+  const { fake, a, b, settings } = site();
+  b.down();
+  // The answer is lost on its way.
+  a.answer = (path, request) => {
+    a.usual(path, request);
+    throw new LicenseError(302, 'the connection broke');
+  };
+  await failure(License.initialize(settings()));
+  a.up();
+  const license = await License.initialize(settings());
+  await license.renew();
+  const [lost, first, second] = fake.asked.filter(({ server, path }) => server === 'a' && path.endsWith('authorize')).map(({ content }) => content);
+  assert.equal(first.nonce, lost.nonce);
+  assert.equal(first.ticket, undefined);
+  assert.notEqual(second.nonce, first.nonce);
+  assert.match(second.ticket, /ticket \d+ of a/);
+  await license.close();
+});
+
+test('the authorization is renewed when it is due, and a failed renewal waits longer each time', async () => {
+  const { clock, fake, a, b, settings } = site();
+  const license = await License.initialize(settings());
+  const rounds = () => fake.asked.filter(({ server, path }) => server === 'a' && path.endsWith('authorize')).length;
+  clock.advance(DAY - 60);
+  await license.tick();
+  assert.equal(rounds(), 1);
+  // Refresh after a day, and at most a tenth of the rest later.
+  clock.advance(60 + 0.1 * 6 * DAY);
+  await license.tick();
+  assert.equal(rounds(), 2);
+  a.down();
+  b.down();
+  clock.advance(DAY + 0.1 * 6 * DAY);
+  await license.tick();
+  assert.deepEqual([rounds(), license.status.origin], [3, 'cache']);
+  clock.advance(179);
+  await license.tick();
+  assert.equal(rounds(), 3);
+  clock.advance(2);
+  await license.tick();
+  assert.equal(rounds(), 4);
+  clock.advance(7 * DAY);
+  const told = [];
+  license.on('change', (status) => told.push(status.error?.code ?? status.origin));
+  await license.tick();
+  assert.deepEqual([license.isLicensed(), told[0]], [false, 305]);
+  assert.equal(thrown(() => license.check()).code, 305);
+  a.up();
+  clock.advance(3_600 * 2);
+  await license.tick();
+  assert.deepEqual([license.status.origin, told.at(-1)], ['server', 'server']);
+  await license.close();
+});
+
+test('an authorization that ended offline is told so, over a restart too', async () => {
+  const { clock, a, b, settings } = site();
+  await (await License.initialize(settings())).close();
+  a.down();
+  b.down();
+  clock.advance(7 * DAY + 1);
+  const error = await failure(License.initialize(settings()));
+  assert.equal(error.code, 305);
+  assert.match(error.userMessage, /connect to the network/);
+  clock.ms -= 3 * DAY * 1_000;
+  assert.equal((await failure(License.initialize(settings()))).code, 305, 'turning the clock back does not help');
+});
+
+test('a module is licensed when an item of the product has it', async () => {
+  const { a, settings } = site();
+  a.items = [
+    { item_id: 1, product: 'dbr', modules: ['QR-Code'], charge_way: 'scan', instances: 1 },
+    { item_id: 2, product: 'dwt', modules: [], charge_way: 'page', instances: 1 },
+  ];
+  const license = await License.initialize(settings());
+  license.check();
+  license.check('qr-code');
+  assert.equal(thrown(() => license.check('ocr')).code, 204);
+  assert.deepEqual([license.isLicensed('qr-code'), license.isLicensed('ocr')], [true, false]);
+  await license.close();
+});
+
+test('a slot becomes one report, sent once, and kept until it is safe', async () => {
+  const { clock, a, settings } = site();
+  const license = await License.initialize(settings());
+  license.record('QR Code');
+  license.record('QR Code', 2);
+  license.record('EAN', 4, { at: new Date(clock.ms) });
+  license.record('QR Code', 5, { at: clock.ms - 180_000 });
+  clock.advance(180);
+  license.record('QR Code', 1);
+  await license.report();
+  const reports = [...a.reports.values()];
+  assert.deepEqual(reports.map(({ slot, counts }) => [slot, counts]), [
+    ['2026-11-22T05:00:00Z', { 'QR Code': 5 }],
+    ['2026-11-22T05:03:00Z', { 'QR Code': 3, EAN: 4 }],
+  ]);
+  assert.ok(reports.every(({ report_id, unit, handshake_code, product, instances }) => report_id[14] === '7' && unit === 'scan' && handshake_code === '216998-line4' && product === 'dbr' && instances === 1));
+  clock.advance(180);
+  await license.report();
+  await license.report();
+  assert.deepEqual([a.total(), a.reports.size], [13, 3]);
+  await license.close();
+});
+
+test('pages are counted per module, in the unit of the charge way', async () => {
+  const { clock, a, settings } = site();
+  a.items = [{ item_id: 1, product: 'dbr', modules: [], charge_way: 'page', instances: 1 }];
+  const license = await License.initialize(settings());
+  license.record('scanned', 2, { module: 'core' });
+  license.record('scanned', 3, { module: 'ocr' });
+  clock.advance(180);
+  await license.report();
+  assert.deepEqual([...a.reports.values()].map(({ unit, module, counts }) => [unit, module, counts.scanned]).sort(), [['page', 'core', 2], ['page', 'ocr', 3]]);
+  for (const [type, count, more] of [['', 1], ['x'.repeat(65), 1], ['a\nb', 1], ['a', 0], ['a', 1.5], ['a', 1, { unit: 'box' }], ['a', 1, { at: 'yesterday' }]]) {
+    assert.equal(thrown(() => license.record(type, count, more)).code, 200, JSON.stringify(type));
+  }
+  await license.close();
+});
+
+test('more types than a report holds go into a further one', async () => {
+  const { clock, a, settings } = site();
+  const license = await License.initialize(settings());
+  for (let n = 0; n < 150; n += 1) license.record(`T${n}`, 2);
+  clock.advance(180);
+  await license.report();
+  assert.deepEqual([a.total(), a.reports.size], [300, 3]);
+  await license.close();
+});
+
+test('counts are on disk after a flush, and a report that failed goes after the next authorization', async () => {
+  const { clock, fake, a, b, settings } = site();
+  const license = await License.initialize(settings());
+  license.record('QR Code', 7);
+  await license.tick();
+  // The process dies here; another one of the same device goes on.
+  const next = await License.initialize(settings());
+  a.down();
+  b.down();
+  clock.advance(180);
+  const warnings = [];
+  next.on('warning', ({ code, message }) => warnings.push([code, /usage reports could not be sent/.test(message)]));
+  await next.report();
+  assert.deepEqual(warnings, [[302, true]]);
+  const tries = () => fake.asked.filter(({ path }) => path.endsWith('reports')).length;
+  const before = tries();
+  await next.report();
+  assert.equal(tries(), before, 'not again in this session');
+  a.up();
+  clock.advance(400);
+  await next.tick();
+  await next.flush();
+  assert.equal(a.total(), 7, 'a failed submission makes a renewal due, and that sends');
+  await next.close();
+  await license.close();
+});
+
+test('a report that is not safe yet is sent again when another server answers', async () => {
+  const { clock, fake, a, b, settings } = site();
+  a.safe = { [a.uuid]: 0 };
+  b.safe = { [a.uuid]: 0 };
+  const license = await License.initialize(settings());
+  license.record('QR Code', 3);
+  clock.advance(180);
+  await license.report();
+  assert.equal(a.total(), 3);
+  await license.renew();
+  await license.flush();
+  assert.equal(fake.asked.filter(({ path }) => path.endsWith('reports')).length, 1, 'the same server is not asked again');
+  a.down();
+  await license.renew();
+  await license.flush();
+  assert.deepEqual([...b.reports.keys()], [...a.reports.keys()], 'under the same id');
+  await license.close();
+});
+
+test('rejected reports are dropped or wait, by their code', async () => {
+  const { clock, a, settings } = site();
+  const license = await License.initialize(settings());
+  const events = [];
+  license.on('report', ({ accepted, rejected }) => events.push([accepted, rejected.map(({ code, report }) => [code, report.counts['QR Code']])]));
+  const reject = (code) => {
+    a.answer = (path, request) => {
+      if (!path.endsWith('reports')) return a.usual(path, request);
+      return { ...a.take({ reports: [] }), rejected: request.reports.map(({ report_id }) => ({ report_id, code, detail: 'no' })) };
+    };
+  };
+  reject(202);
+  license.record('QR Code', 2);
+  clock.advance(180);
+  await license.report();
+  reject(203);
+  await license.renew();
+  await license.flush();
+  reject(201);
+  await license.renew();
+  await license.flush();
+  a.up();
+  await license.renew();
+  await license.flush();
+  assert.deepEqual([events, a.total()], [[[0, []], [0, []], [0, [[201, 2]]]], 0]);
+  await license.close();
+});
+
+test('one report that no server can read does not hold up the others', async () => {
+  const { clock, a, settings } = site();
+  const license = await License.initialize(settings());
+  license.record('bad', 1, { at: clock.ms - 180_000 });
+  license.record('good', 5);
+  clock.advance(180);
+  a.answer = (path, request) => {
+    const at = path.endsWith('reports') ? request.reports.findIndex(({ counts }) => 'bad' in counts) : -1;
+    return at < 0 ? a.usual(path, request) : { status: 400, code: 200, detail: `reports[${at}].counts: is bad` };
+  };
+  await license.report();
+  assert.equal(a.total(), 5);
+  await license.close();
+});
+
+test('reports older than 30 days are purged', async () => {
+  const { clock, a, b, settings } = site();
+  const license = await License.initialize(settings());
+  license.record('QR Code', 3);
+  a.down();
+  b.down();
+  clock.advance(180);
+  await license.report();
+  await license.close();
+  clock.advance(31 * DAY);
+  a.up();
+  const later = await License.initialize(settings());
+  await later.report();
+  assert.equal(a.total(), 0);
+  await later.close();
+});
+
+test('a thousand reports and more go in several requests', async () => {
+  const { clock, fake, a, b, settings } = site();
+  const license = await License.initialize(settings());
+  a.down();
+  b.down();
+  for (let n = 0; n < 1_500; n += 1) license.record('QR Code', 1, { at: clock.ms - n * 180_000 });
+  await license.flush();
+  a.up();
+  await license.renew();
+  await license.report();
+  assert.equal(a.total(), 1_499, 'the slot that goes on is still open');
+  const sizes = fake.asked.filter(({ server, path }) => server === 'a' && path.endsWith('reports')).map(({ content }) => content.reports.length);
+  assert.deepEqual(sizes, [1_000, 499]);
+  await license.close();
+});
+
+test('use after the end of a license is counted, because it was really done', async () => {
+  const { clock, a, b, settings } = site();
+  const license = await License.initialize(settings());
+  a.refuse(120);
+  b.refuse(120);
+  await failure(license.renew());
+  license.record('QR Code', 3);
+  clock.advance(180);
+  a.up();
+  await license.report();
+  assert.equal(a.total(), 3);
+  await license.close();
+  const never = await License.start(settings({ edition: 'mobile', mainServerURL: 'https://b', standbyServerURL: undefined }));
+  assert.equal(thrown(() => never.record('QR Code')).code, 120);
+  await never.close();
+});
+
+test('instances are taken within what is granted, and shared by all that use one cache', async () => {
+  const { clock, a, settings } = site();
+  const one = await License.initialize(settings());
+  const two = await License.initialize(settings());
+  await one.takeInstances(3);
+  assert.equal((await failure(two.takeInstances(2))).code, 120);
+  await two.takeInstances();
+  one.record('QR Code');
+  await one.flush();
+  await one.giveBackInstances(2);
+  await two.takeInstances(2);
+  clock.advance(180);
+  await one.report();
+  assert.deepEqual([...a.reports.values()].map(({ instances }) => instances), [4]);
+  await one.close();
+  await two.close();
+});
+
+test('a timer does what is due without being asked', { timeout: 20_000 }, async () => {
+  const { clock, a, settings } = site();
+  const license = await License.initialize(settings({ flushSeconds: 1 }));
+  const reported = new Promise((resolve) => license.on('report', resolve));
+  license.record('QR Code', 3);
+  clock.advance(400);
+  // A license alone does not keep a program running.
+  const running = setInterval(() => {}, 1_000);
+  assert.deepEqual([(await reported).accepted, a.total()], [1, 3]);
+  clearInterval(running);
+  await license.close();
+});
+
+test('a failure of the library itself does not end what is in force', async () => {
+  const { clock, fake, a, settings } = site();
+  const license = await License.initialize(settings());
+  const warnings = [];
+  license.on('warning', ({ code, message }) => warnings.push([code, message.includes('a bug')]));
+  a.answer = () => Promise.reject(Object.assign(new Error('a bug'), { code: 20 }));
+  await license.renew();
+  assert.deepEqual([license.status.origin, warnings], ['cache', [[300, true]]]);
+  const asked = fake.asked.length;
+  clock.advance(60);
+  await license.tick();
+  assert.equal(fake.asked.length, asked, 'and it waits before it tries again');
+  await license.close();
+});
+
+test('release tells the server and ends the license', async () => {
+  const { clock, fake, a, b, settings } = site();
+  const license = await License.initialize(settings());
+  license.record('QR Code', 2);
+  clock.advance(180);
+  await license.release();
+  assert.deepEqual([a.total(), fake.asked.at(-1).path], [2, '/api/v1/release']);
+  assert.equal(thrown(() => license.check()).code, 302);
+  a.down();
+  b.down();
+  assert.equal((await failure(License.initialize(settings()))).code, 302, 'what was given back is not kept');
+});
+
+test('a device without network carries its request, and its reports, by hand', async () => {
+  const { clock, fake, a, settings } = site();
+  const { line, file } = await License.requestByHand(settings());
+  assert.equal(fake.asked.length, 0);
+  const request = formats.readCarried('request', file);
+  assert.equal(formats.readCarried('request', line).nonce, request.nonce);
+  const forged = formats.writeCarried('authorization', a.authorize({ ...request, nonce: 'AAAAAAAAAAAAAAAAAAAAAA' }));
+  assert.match((await failure(License.importAuthorization(settings(), forged.line))).message, /answers another request: carry the answer to the last request/);
+  await License.importAuthorization(settings(), formats.writeCarried('authorization', a.authorize(request), 'Hello').file);
+  for (const server of Object.values(fake.servers)) server.down();
+  const license = await License.initialize(settings());
+  assert.equal(license.status.origin, 'carried');
+  assert.equal(await license.reportsByHand(), null);
+  license.record('QR Code', 6);
+  clock.advance(180);
+  const carried = formats.readCarried('reports', (await license.reportsByHand()).file);
+  const receipt = formats.writeCarried('receipt', a.take(carried));
+  await license.importReceipt(receipt.line);
+  assert.deepEqual([a.total(), await license.reportsByHand()], [6, null]);
+  await license.close();
+});
+
+test('sealed requests say nothing on their way, and a server without a trusted sealing key gets none', async () => {
+  const { clock, fake, a, settings } = site();
+  const x25519 = { name: 'X25519' };
+  const pair = await crypto.subtle.generateKey(x25519, true, ['deriveBits']);
+  const { x } = await crypto.subtle.exportKey('jwk', pair.publicKey);
+  const sealing_jwk = { kty: 'OKP', crv: 'X25519', x };
+  const seen = [];
+  let certificate = a.certificate({ sealing_jwk });
+  let answerInClear = false;
+  const send = async (url, request) => {
+    const reply = (status, contentType, body) => ({ status, contentType, retryAfter: 0, body: new Uint8Array(body) });
+    const { pathname } = new URL(url);
+    if (request.method === 'GET') return reply(200, 'application/json', Buffer.from(JSON.stringify({ certificates: [certificate] })));
+    seen.push([request.contentType, Buffer.from(request.body).toString('latin1').includes('216998')]);
+    const enc = request.body.slice(0, 32);
+    const theirs = await crypto.subtle.importKey('raw', enc, x25519, true, []);
+    const dh = new Uint8Array(await crypto.subtle.deriveBits({ ...x25519, public: theirs }, pair.privateKey, 256));
+    const context = await formats.sealingContext(dh, enc, formats.fromBase64url(x), pathname);
+    const plain = await crypto.subtle.decrypt(context.request.params, context.request.key, request.body.slice(32));
+    const answer = await fake.send(url, { body: plain });
+    if (answerInClear) return answer;
+    const { key, params } = await context.answer(answer.status);
+    return reply(answer.status, 'application/tk-sealed', await crypto.subtle.encrypt(params, key, answer.body));
+  };
+  const sealed = (more) => settings({ sealed: true, standbyServerURL: undefined, send, ...more });
+  const license = await License.initialize(sealed());
+  license.record('QR Code', 3);
+  clock.advance(180);
+  await license.report();
+  assert.equal(a.total(), 3);
+  a.refuse(113);
+  assert.equal((await failure(license.renew())).code, 113, 'refusals are sealed too');
+  a.up();
+  await license.renew();
+  answerInClear = true;
+  await license.renew();
+  assert.deepEqual([license.status.origin, license.status.failures[0].code], ['cache', 308], 'nobody on the way may answer instead');
+  await license.close();
+  const before = seen.length;
+  for (const bad of [a.certificate({}), a.certificate({ sealing_jwk }, new Signer()), a.certificate({ sealing_jwk, not_after: '2021-01-01T00:00:00Z' }), a.certificate({ sealing_jwk: { ...sealing_jwk, x: 'AA' } })]) {
+    certificate = bad;
+    assert.equal((await failure(License.initialize(sealed({ storage: Tollkeeper.memoryStorage() })))).code, 308);
+  }
+  assert.equal(seen.length, before);
+  assert.ok(seen.every(([type, isReadable]) => type === 'application/tk-sealed' && !isReadable));
+});
+
+test('two processes that renew at the same time ask once', async () => {
+  const { clock, fake, settings } = site();
+  const one = await License.initialize(settings());
+  const two = await License.initialize(settings());
+  await one.tick();
+  const before = fake.asked.length;
+  clock.advance(2 * DAY);
+  await Promise.all([one.tick(), two.tick()]);
+  await Promise.all([one.flush(), two.flush()]);
+  const asked = fake.asked.slice(before).filter(({ path }) => path.endsWith('authorize'));
+  assert.equal(asked.length, 1);
+  assert.equal(one.status.expiresAt.getTime(), two.status.expiresAt.getTime());
+  await one.close();
+  await two.close();
+});
+
+test('a cache that cannot be used is told with what to do, and counts wait', async (t) => {
+  const { clock, a, settings } = site();
+  const broken = Tollkeeper.memoryStorage();
+  const transact = broken.transact.bind(broken);
+  let isBroken = false;
+  broken.transact = (...given) => (isBroken ? Promise.reject(new LicenseError(306, 'the disk is full')) : transact(...given));
+  const license = await License.initialize(settings({ storage: broken }));
+  const warnings = [];
+  license.on('warning', ({ code }) => warnings.push(code));
+  isBroken = true;
+  license.record('QR Code', 4);
+  await license.flush();
+  isBroken = false;
+  clock.advance(180);
+  await license.report();
+  assert.deepEqual([warnings, a.total()], [[306], 4]);
+  await license.close();
+  const path = await folder(t);
+  const error = await failure(License.initialize({ ...settings({ storage: undefined }), dataFolder: `${path}/\0` }));
+  assert.equal(error.code, 306);
+});
