@@ -279,7 +279,7 @@ impl Drop for License {
         lock(&self.shared.counter).is_closing = true;
         self.shared.wake.notify_all();
         // A listener that drops the license runs on the worker itself.
-        if let Some(worker) = self.worker.take().filter(|worker| worker.thread().id() != std::thread::current().id()) {
+        if let Some(worker) = self.worker.take().filter(|_| !self.shared.is_worker()) {
             // It flushes first. If it panicked, what it had is lost as in a crash.
             let _ = worker.join();
         }

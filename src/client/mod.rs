@@ -4,15 +4,15 @@
 //! | --- | --- |
 //! | [`license`] | what an application holds: initialize, check, record, report, give back |
 //! | [`status`] | what it may do now, and what it wants to hear of |
-//! | `worker` | the license's own thread |
-//! | `product_key` | licenses that need no server |
-//! | `by_hand` | files carried to and from devices without network |
+//! | [`worker`] | the license's own thread |
+//! | [`product_key`] | licenses that need no server |
+//! | [`by_hand`] | files carried to and from devices without network |
 //! | [`settings`] | what it sets, by license key, by fields or by product keys |
 //! | [`error`] | why something failed, for developer and end user |
 //! | [`core`] | the decisions, without files, network or clock |
 //! | [`folder`] | the data folder that the processes of a machine share |
 //! | [`link`] | the way to one server, sealed where asked for |
-//! | `ffi` | the C interface (feature `capi`) |
+//! | [`ffi`] | the C interface (feature `capi`) |
 //! | [`transport`] | one kept-alive connection, over HTTPS that trusts exactly one authority |
 //! | [`unix_socket`] | the same over the socket of a server on this machine |
 //! | [`device_uuid`] | the UUID that follows from the machine |

@@ -1,7 +1,9 @@
 //! The license's own thread: it renews, reports and puts counts on disk, and publishes what is so
 //! for the application's threads to read.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
+use std::ptr;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -73,6 +75,12 @@ pub(super) enum Wish {
     Release,
 }
 
+thread_local! {
+    /// Whose worker this thread is. Asking the standard library which thread this is would have it
+    /// remember the thread for ever, also those of a C program.
+    static WORKER_OF: Cell<*const Shared> = const { Cell::new(ptr::null()) };
+}
+
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -84,6 +92,11 @@ pub(super) fn moment() -> Moment {
 }
 
 impl Shared {
+    /// Whether the calling thread is this license's worker.
+    pub(super) fn is_worker(self: &Arc<Self>) -> bool {
+        WORKER_OF.get() == Arc::as_ptr(self)
+    }
+
     /// Has the worker do it; the number by which it is known when it is done.
     pub(super) fn wish(&self, wish: Wish) -> u64 {
         let mut counter = lock(&self.counter);
@@ -106,8 +119,9 @@ impl Shared {
     }
 
     /// The worker's life.
-    pub(super) fn work(&self) {
+    pub(super) fn work(self: &Arc<Self>) {
         let Kind::Served(served) = &self.kind else { return };
+        WORKER_OF.set(Arc::as_ptr(self));
         let flush = Duration::from_secs(u64::from(self.config.settings.flush_seconds));
         let mut flushed = Instant::now();
         loop {

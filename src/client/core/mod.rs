@@ -8,9 +8,9 @@
 //! | [`trust`] | whether an authorization is genuine |
 //! | [`counting`] | from a count to the report of its slot |
 //! | [`outbox`] | reports on their way |
-//! | `authorizing` | getting the authorization, and giving it back |
-//! | `reporting` | from counts to the reports that servers take |
-//! | `by_hand` | what is carried where there is no network |
+//! | [`authorizing`] | getting the authorization, and giving it back |
+//! | [`reporting`] | from counts to the reports that servers take |
+//! | [`by_hand`] | what is carried where there is no network |
 //! | [`backoff`] | pauses between tries that fail |
 //!
 //! Whoever carries out the actions answers every [`Action::Ask`] with one [`Event::Answered`]
