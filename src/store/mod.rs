@@ -8,11 +8,15 @@
 //! | [`catalog`] | licenses, items and codes in memory |
 //! | [`licenses`] [`handshakes`] [`devices`] [`seats`] [`reports`] [`usage`] | a noun each: its SQL and how facts change it |
 //! | [`slots`] [`trials`] [`refusals`] [`statements`] | the same for concurrent use, public trials, why requests were refused, usage statements |
+//! | [`presence`] | which devices were at work in a slot, on a day |
+//! | [`accounts`] [`preferences`] [`audit`] | who administers, what they set, and what they did |
 //! | [`local`] | what is this machine's alone |
 //! | [`open`] | pragmas and migrations |
 //! | [`rebuild`] | proof that the tables follow from the journal |
 //! | [`error`] | what can be wrong |
 
+pub mod accounts;
+pub mod audit;
 pub mod catalog;
 pub mod devices;
 pub mod error;
@@ -22,6 +26,8 @@ pub mod ledger;
 pub mod licenses;
 pub mod local;
 pub mod open;
+pub mod preferences;
+mod presence;
 pub mod rebuild;
 pub mod refusals;
 pub mod reports;
@@ -63,6 +69,10 @@ pub fn list_statements() -> Vec<(&'static str, &'static str)> {
         ("trials", trials::STATEMENTS),
         ("refusals", refusals::STATEMENTS),
         ("statements", statements::STATEMENTS),
+        ("accounts", accounts::STATEMENTS),
+        ("audit", audit::STATEMENTS),
+        ("preferences", preferences::STATEMENTS),
+        ("presence", presence::STATEMENTS),
         ("local", local::STATEMENTS),
     ]
     .into_iter()
