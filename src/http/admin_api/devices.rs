@@ -14,12 +14,13 @@ use crate::licensing::{ClientUuid, ItemId};
 use crate::protocol::ErrorCode;
 use crate::store::catalog::Catalog;
 use crate::store::refusals::Refusal;
-use crate::store::{devices, refusals};
+use crate::store::devices::{Device, Range};
+use crate::store::{Error, Reader, devices, refusals, seats};
 
 /// Most devices in one answer.
 pub const PAGE_MAX: usize = 1_000;
 /// Most refusals in the listing of all devices'.
-const LATEST_MAX: usize = 200;
+pub const LATEST_MAX: usize = 200;
 
 /// A device in a listing.
 #[derive(Debug, Serialize, Deserialize)]
@@ -72,7 +73,21 @@ pub struct TriedRow {
     pub given: String,
 }
 
-fn refusal_row(catalog: &Catalog, refusal: Refusal) -> RefusalRow {
+impl DeviceRow {
+    /// A device for a listing.
+    pub fn of(catalog: &Catalog, device: Device) -> Self {
+        Self {
+            client_uuid: device.client.to_string(),
+            first_seen: rfc3339(device.first_seen_at),
+            last_seen: rfc3339(device.last_seen_at),
+            refusals: device.refusals.into_iter().map(|refusal| refusal_row(catalog, refusal)).collect(),
+            seats: device.seats.into_iter().map(|(item, until)| SeatRow { item_id: item.0, active_until: rfc3339(until), releases_left: None }).collect(),
+        }
+    }
+}
+
+/// A refusal for a listing.
+pub fn refusal_row(catalog: &Catalog, refusal: Refusal) -> RefusalRow {
     let code = refusal.code.and_then(|code| catalog.find_code(code));
     let tried = refusal.tried.into_iter().map(|tried| TriedRow {
         item_id: tried.item.0,
@@ -99,31 +114,73 @@ pub struct SeatRow {
     pub item_id: u64,
     /// When the seat is free again, unless it is refreshed.
     pub active_until: String,
+    /// How often seats of the item may still be freed by hand; only where one device is shown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub releases_left: Option<u64>,
+}
+
+/// How often seats of an item may still be freed by hand.
+pub fn releases_left(reader: &Reader, catalog: &Catalog, item: ItemId) -> Result<u64, Error> {
+    let allowance = catalog.find_item(item).map_or(0, |entry| u64::from(entry.item.release_allowance));
+    Ok(allowance.saturating_sub(seats::count_admin_releases(reader, item)?))
 }
 
 /// Which page of the listing.
 #[derive(Debug, Deserialize)]
 pub struct Page {
     after: Option<String>,
+    search: Option<String>,
 }
 
-/// `GET /devices?after=UUID`: at most [`PAGE_MAX`] devices, in order of their UUIDs.
+/// Which devices a question is about.
+///
+/// # Errors
+/// The field that is wrong.
+pub fn range_of(search: &str, after: &str) -> Result<Range, (&'static str, String)> {
+    let told = || ("search", format!("'{}' is not the beginning of a UUID: give hexadecimal digits such as 6f1c2b9e", crate::licensing::id::shorten(search)));
+    let range = Range::with_prefix(search.trim()).ok_or_else(told)?;
+    match after {
+        "" => Ok(range),
+        after => Ok(range.after(after.parse().map_err(|bad: crate::licensing::id::BadName| ("after", bad.to_string()))?)),
+    }
+}
+
+/// `GET /devices?search=PREFIX&after=UUID`: at most [`PAGE_MAX`] devices, in order of their UUIDs.
 pub async fn list(context: Data<Context>, page: Query<Page>) -> Result<HttpResponse, Failure> {
-    let after = page.after.as_deref().map(|text| parse::<ClientUuid>("after", text)).transpose()?;
+    let (search, after) = (page.search.as_deref().unwrap_or_default(), page.after.as_deref().unwrap_or_default());
+    let range = range_of(search, after).map_err(|(field, text)| Failure::malformed(field, text))?;
     let now = context.clock.now_seconds();
-    let found = context.read(move |reader| devices::list(reader, after, PAGE_MAX, now)).await?;
+    let found = context.read(move |reader| devices::list(reader, &range, PAGE_MAX, now)).await?;
     let catalog = context.writer().catalog();
-    let rows: Vec<_> = found
-        .into_iter()
-        .map(|device| DeviceRow {
-            client_uuid: device.client.to_string(),
-            first_seen: rfc3339(device.first_seen_at),
-            last_seen: rfc3339(device.last_seen_at),
-            refusals: device.refusals.into_iter().map(|refusal| refusal_row(&catalog, refusal)).collect(),
-            seats: device.seats.into_iter().map(|(item, until)| SeatRow { item_id: item.0, active_until: rfc3339(until) }).collect(),
+    Ok(HttpResponse::Ok().json(found.into_iter().map(|device| DeviceRow::of(&catalog, device)).collect::<Vec<_>>()))
+}
+
+/// `GET /devices/{uuid}`
+pub async fn show(context: Data<Context>, client: Path<String>) -> Result<HttpResponse, Failure> {
+    let client: ClientUuid = parse("uuid", &client)?;
+    let (device, left) = find(&context, client).await?.ok_or_else(|| unknown(client))?;
+    let mut row = DeviceRow::of(&context.writer().catalog(), device);
+    for (seat, left) in row.seats.iter_mut().zip(left) {
+        seat.releases_left = Some(left);
+    }
+    Ok(HttpResponse::Ok().json(row))
+}
+
+/// Nothing is known of a device.
+pub fn unknown(client: ClientUuid) -> Failure {
+    crate::commands::Refusal::NotFound(format!("device {client} never asked this server: `device list` shows the devices")).into()
+}
+
+/// A device, and for each of its seats how often seats of that item may still be freed by hand.
+pub async fn find(context: &Context, client: ClientUuid) -> Result<Option<(Device, Vec<u64>)>, Failure> {
+    let (now, catalog) = (context.clock.now_seconds(), context.writer().catalog());
+    context
+        .read(move |reader| {
+            let Some(device) = devices::find(reader, client, now)? else { return Ok(None) };
+            let left = device.seats.iter().map(|(item, _)| releases_left(reader, &catalog, *item)).collect::<Result<_, _>>()?;
+            Ok(Some((device, left)))
         })
-        .collect();
-    Ok(HttpResponse::Ok().json(rows))
+        .await
 }
 
 /// `GET /devices/{uuid}/refusals`: why a device was refused in the last 30 days, newest first.
