@@ -67,6 +67,9 @@ pub struct TriedRow {
     pub code: u16,
     /// What that code means.
     pub reason: String,
+    /// The field at which it stopped, such as `version`.
+    #[serde(default)]
+    pub field: String,
     /// What the item permits.
     pub expected: String,
     /// What was asked for or found.
@@ -86,6 +89,28 @@ impl DeviceRow {
     }
 }
 
+/// Which field an error code of domain §9 is about.
+const fn field_of(code: u16) -> &'static str {
+    match code {
+        102 => "session password",
+        103 => "domain",
+        106 => "product",
+        107 => "version",
+        108 => "deployment type",
+        109 => "edition",
+        111 => "end of validity",
+        112 => "begin of validity",
+        113 => "revocation",
+        114 => "application ID or process name",
+        115 => "charge way",
+        120 => "quota and grace",
+        124 => "needed item",
+        151 => "ticket",
+        204 => "module",
+        _ => "",
+    }
+}
+
 /// A refusal for a listing.
 pub fn refusal_row(catalog: &Catalog, refusal: Refusal) -> RefusalRow {
     let code = refusal.code.and_then(|code| catalog.find_code(code));
@@ -93,6 +118,7 @@ pub fn refusal_row(catalog: &Catalog, refusal: Refusal) -> RefusalRow {
         item_id: tried.item.0,
         code: tried.reason,
         reason: ErrorCode::from_number(tried.reason).map_or(String::new(), |code| code.title().to_owned()),
+        field: field_of(tried.reason).to_owned(),
         expected: tried.expected,
         given: tried.given,
     });
