@@ -67,7 +67,7 @@ fn list_of<'t>(thresholds: &'t mut Thresholds, name: &str) -> &'t mut Vec<u32> {
 
 fn line(row: AlertRow) -> Line {
     let (href, about) = match (row.item_id, &row.handshake_code) {
-        (Some(id), _) => (format!("/admin/items/{id}"), format!("Item {id}")),
+        (Some(id), _) => (format!("/admin/licenses/items/{id}"), format!("Item {id}")),
         (None, Some(code)) => (format!("/admin/handshakes/{code}"), code.clone()),
         (None, None) => ("/admin/servers".to_owned(), "This server".to_owned()),
     };
