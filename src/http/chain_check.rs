@@ -11,7 +11,7 @@ use super::Context;
 use crate::store::{Error, facts};
 
 /// How the check stands.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(tag = "state", rename_all = "snake_case")]
 pub enum State {
     /// Not checked since this server started.

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use actix_web::HttpResponse;
 use actix_web::web::Data;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::clock::rfc3339;
 use crate::commands::preferences::names;
@@ -14,6 +15,7 @@ use crate::http::Context;
 use crate::http::problem::Failure;
 use crate::licensing::thresholds::{AlertKind, CodeFigures, ItemFigures, Snapshot, Subject, Thresholds, crossed};
 use crate::licensing::{HandshakeCode, grace};
+use crate::protocol::Problem;
 use crate::store::{Command, Error, Ledger, preferences, seats, slots, usage};
 
 /// Seconds that the clock may stand behind the latest fact before that is told.
@@ -24,7 +26,7 @@ const CERTIFICATE_DAYS: i64 = 30;
 const REQUESTS_SECONDS: i64 = 86_400;
 
 /// How much an alert presses.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Severity {
     /// Devices are refused, or will be within a day.
@@ -34,7 +36,7 @@ pub enum Severity {
 }
 
 /// An alert.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct AlertRow {
     /// How much it presses.
     pub severity: Severity,
@@ -163,7 +165,7 @@ fn about_server(context: &Context, lag: i64) -> Vec<AlertRow> {
 }
 
 /// What `GET /alerts` answers.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct AlertsAnswer {
     /// What is over a threshold now.
     pub current: Vec<AlertRow>,
@@ -172,6 +174,10 @@ pub struct AlertsAnswer {
 }
 
 /// `GET /alerts`
+#[utoipa::path(get, path = "/api/v1/admin/alerts", tag = "alerts", security(("bearer" = [])), responses(
+    (status = 200, description = "What is over a threshold now, what presses most first", body = AlertsAnswer),
+    (status = "4XX", description = "Refused; `detail` says what to do", body = Problem, content_type = "application/problem+json"),
+))]
 pub async fn list(context: Data<Context>) -> Result<HttpResponse, Failure> {
     Ok(HttpResponse::Ok().json(AlertsAnswer { current: current(&context).await?, ways_out: Vec::new() }))
 }

@@ -5,6 +5,7 @@ use actix_web::http::header;
 use actix_web::web::{Bytes, Data, Query};
 use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::clock::{Micros, rfc3339};
 use crate::commands::preferences::Remember;
@@ -12,6 +13,7 @@ use crate::http::Context;
 use crate::http::caller::Caller;
 use crate::http::chain_check::{ChainCheck, State};
 use crate::http::problem::Failure;
+use crate::protocol::Problem;
 use crate::store::audit::{self, AdminActed, Entry, Filter};
 use crate::store::facts;
 
@@ -21,7 +23,7 @@ pub const PAGE: usize = 100;
 const EXPORT_PAGE: usize = 1_000;
 
 /// Which lines are asked for; what is empty does not count.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct Question {
     /// Only by this one.
@@ -90,7 +92,7 @@ pub fn cursor(entry: &Entry) -> String {
 }
 
 /// A line.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct EntryRow {
     /// When.
     pub at: String,
@@ -124,7 +126,7 @@ fn row(entry: Entry) -> EntryRow {
 }
 
 /// Lines of the audit, newest first.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct AuditAnswer {
     /// The lines.
     pub entries: Vec<EntryRow>,
@@ -142,12 +144,20 @@ pub async fn read_page(context: &Context, filter: Filter, limit: usize) -> Resul
 }
 
 /// `GET /audit`
+#[utoipa::path(get, path = "/api/v1/admin/audit", tag = "audit", security(("bearer" = [])), params(("actor" = Option<String>, Query, description = "Only by this one"), ("action" = Option<String>, Query, description = "Only this, such as `license_imported`"), ("text" = Option<String>, Query, description = "Only lines with this text in subject or detail"), ("from" = Option<String>, Query, description = "First day, UTC, such as 2026-11-22"), ("to" = Option<String>, Query, description = "Last day"), ("before" = Option<String>, Query, description = "`next` of the page before")), responses(
+    (status = 200, description = "At most 100 lines, newest first", body = AuditAnswer),
+    (status = "4XX", description = "Refused; `detail` says what to do", body = Problem, content_type = "application/problem+json"),
+))]
 pub async fn list(context: Data<Context>, question: Query<Question>) -> Result<HttpResponse, Failure> {
     let (entries, next) = read_page(&context, question.checked()?, PAGE).await?;
     Ok(HttpResponse::Ok().json(AuditAnswer { entries: entries.into_iter().map(row).collect(), next }))
 }
 
 /// `GET /audit/export`: all lines that match, as CSV.
+#[utoipa::path(get, path = "/api/v1/admin/audit/export", tag = "audit", security(("bearer" = [])), params(("actor" = Option<String>, Query, description = "Only by this one"), ("action" = Option<String>, Query, description = "Only this, such as `license_imported`"), ("text" = Option<String>, Query, description = "Only lines with this text in subject or detail"), ("from" = Option<String>, Query, description = "First day, UTC, such as 2026-11-22"), ("to" = Option<String>, Query, description = "Last day")), responses(
+    (status = 200, description = "All lines that match", body = String, content_type = "text/csv"),
+    (status = "4XX", description = "Refused; `detail` says what to do", body = Problem, content_type = "application/problem+json"),
+))]
 pub async fn export(caller: Caller, context: Data<Context>, question: Query<Question>) -> Result<HttpResponse, Failure> {
     let filter = question.checked()?;
     remember(&context, &caller, "audit_exported", String::new(), String::new()).await?;
@@ -204,6 +214,10 @@ pub async fn remember(context: &Context, caller: &Caller, action: &str, subject:
 }
 
 /// `GET /audit/check`
+#[utoipa::path(get, path = "/api/v1/admin/audit/check", tag = "audit", security(("bearer" = [])), responses(
+    (status = 200, description = "How the check of the journal stands", body = State),
+    (status = "4XX", description = "Refused; `detail` says what to do", body = Problem, content_type = "application/problem+json"),
+))]
 pub async fn show_check(context: Data<Context>) -> HttpResponse {
     HttpResponse::Ok().json(context.chain_check.state())
 }
@@ -223,6 +237,10 @@ pub async fn check(context: &Data<Context>, caller: &Caller) -> Result<State, Fa
 }
 
 /// `POST /audit/check`
+#[utoipa::path(post, path = "/api/v1/admin/audit/check", tag = "audit", security(("bearer" = [])), responses(
+    (status = 202, description = "The check is at work; ask again how it stands", body = State),
+    (status = "4XX", description = "Refused; `detail` says what to do", body = Problem, content_type = "application/problem+json"),
+))]
 pub async fn begin_check(caller: Caller, context: Data<Context>) -> Result<HttpResponse, Failure> {
     Ok(HttpResponse::Accepted().json(check(&context, &caller).await?))
 }

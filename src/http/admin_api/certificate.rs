@@ -4,13 +4,15 @@ use actix_web::HttpResponse;
 use actix_web::http::header;
 use actix_web::web::Data;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::clock::rfc3339;
 use crate::http::Context;
 use crate::http::problem::Failure;
+use crate::protocol::Problem;
 
 /// The certificate in use.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct CertificateRow {
     /// `site_ca`: issued by the site's own authority.
     pub source: String,
@@ -43,11 +45,19 @@ pub fn row(context: &Context) -> CertificateRow {
 }
 
 /// `GET /certificate`
+#[utoipa::path(get, path = "/api/v1/admin/certificate", tag = "servers", security(("bearer" = [])), responses(
+    (status = 200, description = "The HTTPS certificate in use", body = CertificateRow),
+    (status = "4XX", description = "Refused; `detail` says what to do", body = Problem, content_type = "application/problem+json"),
+))]
 pub async fn show(context: Data<Context>) -> HttpResponse {
     HttpResponse::Ok().json(row(&context))
 }
 
 /// `GET /certificate/ca.pem`: the site's authority, for browsers to trust.
+#[utoipa::path(get, path = "/api/v1/admin/certificate/ca.pem", tag = "servers", security(("bearer" = [])), responses(
+    (status = 200, description = "The site's authority, PEM", body = String, content_type = "application/x-pem-file"),
+    (status = "4XX", description = "Refused; `detail` says what to do", body = Problem, content_type = "application/problem+json"),
+))]
 pub async fn authority(context: Data<Context>) -> Result<HttpResponse, Failure> {
     Ok(HttpResponse::Ok()
         .content_type("application/x-pem-file")

@@ -3,6 +3,7 @@
 use actix_web::HttpResponse;
 use actix_web::web::{Data, Path, Query};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::clock::rfc3339;
 use crate::commands::release_seat::ReleaseByAdmin;
@@ -11,7 +12,7 @@ use crate::http::Context;
 use crate::http::caller::Caller;
 use crate::http::problem::Failure;
 use crate::licensing::{ClientUuid, ItemId};
-use crate::protocol::ErrorCode;
+use crate::protocol::{ErrorCode, Problem};
 use crate::store::catalog::Catalog;
 use crate::store::refusals::Refusal;
 use crate::store::devices::{Device, Range};
@@ -23,7 +24,7 @@ pub const PAGE_MAX: usize = 1_000;
 pub const LATEST_MAX: usize = 200;
 
 /// A device in a listing.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct DeviceRow {
     /// Its UUID.
     pub client_uuid: String,
@@ -39,7 +40,7 @@ pub struct DeviceRow {
 }
 
 /// A refusal in a listing. Refusals are kept for 30 days.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct RefusalRow {
     /// The device.
     pub client_uuid: String,
@@ -59,7 +60,7 @@ pub struct RefusalRow {
 }
 
 /// How far an item got.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct TriedRow {
     /// The item.
     pub item_id: u64,
@@ -134,7 +135,7 @@ pub fn refusal_row(catalog: &Catalog, refusal: Refusal) -> RefusalRow {
 }
 
 /// A seat in a listing.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct SeatRow {
     /// The item.
     pub item_id: u64,
@@ -182,6 +183,10 @@ pub async fn list(context: Data<Context>, page: Query<Page>) -> Result<HttpRespo
 }
 
 /// `GET /devices/{uuid}`
+#[utoipa::path(get, path = "/api/v1/admin/devices/{uuid}", tag = "devices", security(("bearer" = [])), params(("uuid" = String, Path, description = "The device's client UUID")), responses(
+    (status = 200, description = "The device, with how often its seats may still be freed by hand", body = DeviceRow),
+    (status = "4XX", description = "Refused; `detail` says what to do", body = Problem, content_type = "application/problem+json"),
+))]
 pub async fn show(context: Data<Context>, client: Path<String>) -> Result<HttpResponse, Failure> {
     let client: ClientUuid = parse("uuid", &client)?;
     let (device, left) = find(&context, client).await?.ok_or_else(|| unknown(client))?;

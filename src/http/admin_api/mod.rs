@@ -14,11 +14,13 @@
 //! | [`certificate`] | what HTTPS shows |
 //! | [`servers`] | this server, its partner, its backups |
 //! | [`settings`] | what the admin sets while it runs |
+//! | [`description`] | the description of these last ones |
 
 pub mod alerts;
 pub mod audit;
 pub mod carried;
 pub mod certificate;
+pub mod description;
 pub mod devices;
 pub mod handshakes;
 pub mod licenses;

@@ -4,14 +4,16 @@
 use actix_web::HttpResponse;
 use actix_web::web::Data;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::clock::rfc3339;
 use crate::http::Context;
 use crate::http::problem::Failure;
+use crate::protocol::Problem;
 use crate::store::{Command, Error, Ledger};
 
 /// What is known of this server.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct ServerRow {
     /// Its UUID.
     pub server_uuid: String,
@@ -32,7 +34,7 @@ pub struct ServerRow {
 }
 
 /// The servers of the site.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct StandbyAnswer {
     /// This server.
     pub this: ServerRow,
@@ -43,7 +45,7 @@ pub struct StandbyAnswer {
 }
 
 /// A file in the directory of backups.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct BackupRow {
     /// Its name.
     pub name: String,
@@ -54,7 +56,7 @@ pub struct BackupRow {
 }
 
 /// The backups there are.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct BackupsAnswer {
     /// Where they are.
     pub directory: String,
@@ -116,11 +118,19 @@ fn read_backups(directory: &std::path::Path) -> std::io::Result<Vec<BackupRow>> 
 }
 
 /// `GET /standby`
+#[utoipa::path(get, path = "/api/v1/admin/standby", tag = "servers", security(("bearer" = [])), responses(
+    (status = 200, description = "This server, its partner, and what would be lost now", body = StandbyAnswer),
+    (status = "4XX", description = "Refused; `detail` says what to do", body = Problem, content_type = "application/problem+json"),
+))]
 pub async fn show(context: Data<Context>) -> Result<HttpResponse, Failure> {
     Ok(HttpResponse::Ok().json(standing(&context).await?))
 }
 
 /// `GET /backups`
+#[utoipa::path(get, path = "/api/v1/admin/backups", tag = "servers", security(("bearer" = [])), responses(
+    (status = 200, description = "The backups there are", body = BackupsAnswer),
+    (status = "4XX", description = "Refused; `detail` says what to do", body = Problem, content_type = "application/problem+json"),
+))]
 pub async fn backups(context: Data<Context>) -> Result<HttpResponse, Failure> {
     Ok(HttpResponse::Ok().json(find_backups(&context).await?))
 }

@@ -3,6 +3,7 @@
 use actix_web::HttpResponse;
 use actix_web::web::{Data, Path};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::audit::remember;
@@ -11,10 +12,11 @@ use crate::http::Context;
 use crate::http::caller::Caller;
 use crate::http::problem::Failure;
 use crate::http::session::Session;
+use crate::protocol::Problem;
 use crate::store::accounts;
 
 /// A session in a listing.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct SessionRow {
     /// Names it where it can be ended.
     pub id: Uuid,
@@ -41,6 +43,10 @@ pub async fn find_all(context: &Context) -> Result<Vec<(Session, String)>, Failu
 }
 
 /// `GET /sessions`
+#[utoipa::path(get, path = "/api/v1/admin/sessions", tag = "users", security(("bearer" = [])), responses(
+    (status = 200, description = "Who is logged in, latest use first", body = Vec<SessionRow>),
+    (status = "4XX", description = "Refused; `detail` says what to do", body = Problem, content_type = "application/problem+json"),
+))]
 pub async fn list(caller: Caller, context: Data<Context>) -> Result<HttpResponse, Failure> {
     let own = caller.session.map(|session| session.id);
     let row = |(session, user): (Session, String)| SessionRow {
@@ -68,6 +74,10 @@ pub async fn end_one(context: &Context, caller: &Caller, id: Uuid) -> Result<(),
 }
 
 /// `DELETE /sessions/{id}`
+#[utoipa::path(delete, path = "/api/v1/admin/sessions/{id}", tag = "users", security(("bearer" = [])), params(("id" = String, Path, description = "The id of the session")), responses(
+    (status = 204, description = "The session is over"),
+    (status = "4XX", description = "Refused; `detail` says what to do", body = Problem, content_type = "application/problem+json"),
+))]
 pub async fn end(caller: Caller, context: Data<Context>, id: Path<String>) -> Result<HttpResponse, Failure> {
     let id = Uuid::try_parse(&id).map_err(|_| Failure::malformed("id", "is not the id of a session: GET /sessions lists them"))?;
     end_one(&context, &caller, id).await?;

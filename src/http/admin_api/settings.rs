@@ -4,6 +4,7 @@
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::alerts;
 use crate::commands::preferences::{Display, RateLimits, SetPreference, names};
@@ -13,6 +14,7 @@ use crate::http::caller::Caller;
 use crate::http::problem::Failure;
 use crate::http::rate_limit;
 use crate::licensing::thresholds::Thresholds;
+use crate::protocol::Problem;
 use crate::store::preferences;
 
 /// Days that reports are kept where nothing is set (architecture §2).
@@ -28,7 +30,7 @@ const SITE_NAME_MAX: usize = 64;
 const OFFSET_RANGE: (i32, i32) = (-12 * 60, 14 * 60);
 
 /// What is set.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct SettingsAnswer {
     /// The URLs that go into license keys.
     pub server_urls: Vec<String>,
@@ -45,11 +47,12 @@ pub struct SettingsAnswer {
     /// Requests from one network address in a minute; 0: no limit.
     pub address_requests_per_minute: u32,
     /// When alerts are raised.
+    #[schema(value_type = Object)]
     pub alert_thresholds: Thresholds,
 }
 
 /// What changes; absent fields stay as they are.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct SettingsChanges {
     /// URLs for license keys; an empty list goes back to those of the server's settings.
@@ -72,6 +75,7 @@ pub struct SettingsChanges {
     pub address_requests_per_minute: Option<u32>,
     /// When alerts are raised.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
     pub alert_thresholds: Option<Thresholds>,
 }
 
@@ -237,11 +241,19 @@ async fn set(context: &Context, caller: &Caller, name: &'static str, value: Opti
 }
 
 /// `GET /settings`
+#[utoipa::path(get, path = "/api/v1/admin/settings", tag = "settings", security(("bearer" = [])), responses(
+    (status = 200, description = "What is set", body = SettingsAnswer),
+    (status = "4XX", description = "Refused; `detail` says what to do", body = Problem, content_type = "application/problem+json"),
+))]
 pub async fn show(context: Data<Context>) -> Result<HttpResponse, Failure> {
     Ok(HttpResponse::Ok().json(read(&context).await?))
 }
 
 /// `PATCH /settings`
+#[utoipa::path(patch, path = "/api/v1/admin/settings", tag = "settings", security(("bearer" = [])), request_body = SettingsChanges, responses(
+    (status = 200, description = "What is set now", body = SettingsAnswer),
+    (status = "4XX", description = "Refused; `detail` says what to do", body = Problem, content_type = "application/problem+json"),
+))]
 pub async fn change(caller: Caller, context: Data<Context>, request: HttpRequest, payload: Payload) -> Result<HttpResponse, Failure> {
     let mut changes: SettingsChanges = read_json(&context, &request, payload).await?;
     if let Some((field, text)) = changes.check().into_iter().next() {

@@ -3,6 +3,7 @@
 use actix_web::web::{Data, Path, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::clock::rfc3339;
 use crate::commands::Refusal;
@@ -11,10 +12,11 @@ use crate::http::Context;
 use crate::http::body::read_json;
 use crate::http::caller::Caller;
 use crate::http::problem::Failure;
+use crate::protocol::Problem;
 use crate::store::accounts::{self, Role};
 
 /// What may be done with a token.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Scope {
     /// Look at everything.
@@ -54,7 +56,7 @@ impl Scope {
 }
 
 /// A token in a listing.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct TokenRow {
     /// What it is for.
     pub name: String,
@@ -67,7 +69,7 @@ pub struct TokenRow {
 }
 
 /// A token to make.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct TokenBody {
     /// What it is for.
     pub name: String,
@@ -76,7 +78,7 @@ pub struct TokenBody {
 }
 
 /// A token that was made.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct MadeToken {
     /// What it is for.
     pub name: String,
@@ -94,6 +96,10 @@ pub async fn find_all(context: &Context) -> Result<Vec<(accounts::Token, Option<
 }
 
 /// `GET /tokens`
+#[utoipa::path(get, path = "/api/v1/admin/tokens", tag = "users", security(("bearer" = [])), responses(
+    (status = 200, description = "The tokens, without their texts", body = Vec<TokenRow>),
+    (status = "4XX", description = "Refused; `detail` says what to do", body = Problem, content_type = "application/problem+json"),
+))]
 pub async fn list(context: Data<Context>) -> Result<HttpResponse, Failure> {
     let row = |(token, used): (accounts::Token, Option<i64>)| TokenRow {
         name: token.name,
@@ -113,6 +119,10 @@ pub async fn make(context: &Context, caller: &Caller, body: TokenBody) -> Result
 }
 
 /// `POST /tokens`: the answer is the only place where the token's text ever stands.
+#[utoipa::path(post, path = "/api/v1/admin/tokens", tag = "users", security(("bearer" = [])), request_body = TokenBody, responses(
+    (status = 201, description = "The token with its text, which nobody can show again", body = MadeToken),
+    (status = "4XX", description = "Refused; `detail` says what to do", body = Problem, content_type = "application/problem+json"),
+))]
 pub async fn add(caller: Caller, context: Data<Context>, request: HttpRequest, payload: Payload) -> Result<HttpResponse, Failure> {
     let body: TokenBody = read_json(&context, &request, payload).await?;
     let made = make(&context, &caller, body).await??;
@@ -120,6 +130,10 @@ pub async fn add(caller: Caller, context: Data<Context>, request: HttpRequest, p
 }
 
 /// `DELETE /tokens/{name}`
+#[utoipa::path(delete, path = "/api/v1/admin/tokens/{name}", tag = "users", security(("bearer" = [])), params(("name" = String, Path, description = "The name")), responses(
+    (status = 204, description = "The token is refused from now on"),
+    (status = "4XX", description = "Refused; `detail` says what to do", body = Problem, content_type = "application/problem+json"),
+))]
 pub async fn delete(caller: Caller, context: Data<Context>, name: Path<String>) -> Result<HttpResponse, Failure> {
     context.writer().submit(DeleteToken { name: name.into_inner(), by: caller.name }).await??;
     Ok(HttpResponse::NoContent().finish())
