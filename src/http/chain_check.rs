@@ -83,7 +83,8 @@ impl ChainCheck {
             let ended_at = shared.clock.now_seconds();
             *shared.chain_check.lock() = match result {
                 Ok(checked) => State::InOrder { ended_at, checked },
-                Err(Error::Chain(detail)) => {
+                // What cannot be read as a fact was damaged or put there by somebody, too.
+                Err(Error::Chain(detail) | Error::Corrupt(detail) | Error::Other(detail)) => {
                     tracing::error!(detail, "the journal is not in order");
                     State::Broken { ended_at, detail }
                 }

@@ -171,11 +171,9 @@ fn viewers_and_read_tokens_change_nothing_on_any_route() {
         assert!(page_of(&answer).contains("may look but not change"), "{path}");
     }
     assert_eq!(journal_length(&site), before);
-    for (_, path) in page_routes().into_iter().filter(|(method, path)| method == "GET" && !path.contains("6f1c2b9e")) {
-        let answer = vera.get(&path);
-        if answer.header("transfer-encoding").is_none() && answer.header("content-type").is_some_and(|kind| kind.starts_with("text/html")) {
-            assert!(!page_of(&answer).contains("class=\"danger\""), "{path} offers a viewer to destroy something");
-        }
+    for (_, path) in page_routes().into_iter().filter(|(method, path)| method == "GET" && !path.ends_with("/export")) {
+        let page = String::from_utf8_lossy(&vera.get(&path).body).into_owned();
+        assert!(!page.contains("class=\"danger\""), "{path} offers a viewer to destroy something");
     }
 }
 
@@ -414,7 +412,7 @@ fn the_journal_is_checked_beside_everything_else_and_its_result_stays() {
     assert_eq!((&state["state"], &state["checked"]), (&json!("in_order"), &json!(journal_length(&site))));
     site.stop();
     let database = rusqlite::Connection::open(site.data().join("tollkeeper.db")).expect("the database");
-    database.execute("UPDATE journal SET body = '{\"by\":\"nobody\"}' WHERE sequence = 1", []).expect("changed");
+    database.execute("UPDATE journal SET body = CAST('{\"by\":\"nobody\"}' AS BLOB) WHERE sequence = 1", []).expect("changed");
     drop(database);
     site.start();
     site.admin(Method::Post, "audit/check", None);
@@ -494,7 +492,7 @@ fn devices_are_found_by_how_their_uuid_begins_and_tell_why_they_were_refused() {
     let mut admin = Browser::set_up(&site);
     assert_eq!(admin.get(&format!("/admin/devices?search={uuid}")).header("location"), Some(format!("/admin/devices/{uuid}").as_str()));
     let page = admin.text(&format!("/admin/devices/{uuid}"));
-    assert!(page.contains("<td>product</td>") && page.contains("Product does not match"), "{page}");
+    assert!(page.contains(">product</td>") && page.contains("Product does not match"), "{page}");
 }
 
 #[test]
