@@ -218,7 +218,8 @@ fn token(command: TokenCommand) -> Result<(), Failure> {
             if json {
                 return output::json(&tokens);
             }
-            let row = |token: TokenRow| vec![token.name, token.scope.name().to_owned(), token.created_at, token.last_used_at.unwrap_or_else(|| "never".to_owned())];
+            let row =
+                |token: TokenRow| vec![token.name, token.scope.name().to_owned(), token.created_at, token.last_used_at.unwrap_or_else(|| "never".to_owned())];
             let rows: Vec<_> = tokens.into_iter().map(row).collect();
             output::table(
                 &[Column::Text("NAME"), Column::Text("SCOPE"), Column::Text("MADE"), Column::Text("LAST USED")],

@@ -12,6 +12,9 @@ import { afterwards, folder } from './support.mjs';
 const program = process.env.TOLLKEEPER_PROGRAM;
 const axe = await readFile(new URL('node_modules/axe-core/axe.min.js', import.meta.url), 'utf8');
 
+/** The pages for what an administrator looks after. */
+export const CARE_PATHS = ['devices', 'devices/refusals', 'devices/offline', 'alerts', 'servers', 'audit', 'security', 'security/users/admin', 'security/sessions', 'security/tokens', 'security/certificate', 'security/password', 'settings'].map((path) => `/admin/${path}`);
+
 export const password = 'four words are enough';
 
 const ITEMS = `organization_id = "216998"
@@ -60,6 +63,13 @@ export class AdminSite {
   /** Runs a command about this site; its output. */
   async run(...words) {
     return (await promisify(execFile)(program, words, this.#options)).stdout;
+  }
+
+  /** A user who may look, with the usual password. */
+  async addViewer(name) {
+    const child = spawn(program, ['admin', 'user', 'add', name, '--role', 'viewer', '--password-stdin'], { ...this.#options, stdio: ['pipe', 'ignore', 'inherit'] });
+    child.stdin.end(`${password}\n`);
+    assert.equal(await new Promise((resolve) => child.on('exit', resolve)), 0);
   }
 
   async #serve(test) {

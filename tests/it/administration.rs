@@ -63,7 +63,8 @@ impl<'s> Browser<'s> {
     }
 
     fn post(&mut self, path: &str, fields: &[(&str, &str)]) -> Answer {
-        let encode = |text: &str| text.bytes().map(|b| if b.is_ascii_alphanumeric() { char::from(b).to_string() } else { format!("%{b:02X}") }).collect::<String>();
+        let encode =
+            |text: &str| text.bytes().map(|b| if b.is_ascii_alphanumeric() { char::from(b).to_string() } else { format!("%{b:02X}") }).collect::<String>();
         let body = fields.iter().map(|(name, value)| format!("{name}={}", encode(value))).collect::<Vec<_>>().join("&");
         self.send("POST", path, "Content-Type: application/x-www-form-urlencoded\r\n", &body)
     }
@@ -103,7 +104,8 @@ fn routes(file: &str, prefix: &str, from: &str) -> Vec<(String, String)> {
         let path = part.split('"').nth(1).expect("a path");
         let call = part.split_once(',').expect("a method").1.trim();
         let method = call.trim_start_matches("web::").split('(').next().expect("a method").to_ascii_uppercase();
-        let path = path.replace("{code}", "216998-100").replace("{uuid}", "6f1c2b9e-0d5a-4b7e-9a53-3f2d1c0b9a88").replace("{item}", "1").replace("{name}", "admin");
+        let path =
+            path.replace("{code}", "216998-100").replace("{uuid}", "6f1c2b9e-0d5a-4b7e-9a53-3f2d1c0b9a88").replace("{item}", "1").replace("{name}", "admin");
         let path: String = path.split('/').map(|part| if part.starts_with('{') { "1" } else { part }).collect::<Vec<_>>().join("/");
         (method, format!("{prefix}{path}"))
     });
@@ -370,7 +372,17 @@ fn every_change_leaves_a_line_in_the_audit_with_who_made_it() {
             "device_reset",
         ]
     );
-    admin.submit("/admin/settings", &[("site_name", "Plant 4"), ("utc_offset_minutes", "60"), ("retention_days", "500"), ("device_requests_per_minute", "7"), ("address_requests_per_minute", "0"), ("server_urls", "https://main:48443")]);
+    admin.submit(
+        "/admin/settings",
+        &[
+            ("site_name", "Plant 4"),
+            ("utc_offset_minutes", "60"),
+            ("retention_days", "500"),
+            ("device_requests_per_minute", "7"),
+            ("address_requests_per_minute", "0"),
+            ("server_urls", "https://main:48443"),
+        ],
+    );
     let latest = site.admin_get("audit?action=setting_changed")["entries"][0].clone();
     assert_eq!((&latest["actor"], &latest["subject"]), (&json!("admin"), &json!("display")), "what was not changed leaves no line: {latest}");
 }
@@ -437,7 +449,9 @@ fn settings_hold_at_once() {
     site.admin(Method::Patch, "settings", Some(json!({"server_urls": [], "device_requests_per_minute": 0})));
     assert_eq!(key(&site), before);
     device.authorize().expect("no limit any more");
-    for (field, value) in [("server_urls", json!(["main"])), ("retention_days", json!(29)), ("utc_offset_minutes", json!(900)), ("site_name", json!("x".repeat(65)))] {
+    for (field, value) in
+        [("server_urls", json!(["main"])), ("retention_days", json!(29)), ("utc_offset_minutes", json!(900)), ("site_name", json!("x".repeat(65)))]
+    {
         let reply = site.try_admin(Method::Patch, "settings", Some(json!({field: value})));
         assert_eq!((reply.status, reply.json::<Value>().expect("a problem")["field"].clone()), (400, json!(field)));
     }
@@ -537,10 +551,29 @@ fn wrong_input_is_told_at_its_field_and_what_was_typed_stays() {
     let cases: &[(&str, &[(&str, &str)], &[&str])] = &[
         (
             "/admin/settings",
-            &[("server_urls", "main"), ("site_name", "Plant"), ("utc_offset_minutes", "9999"), ("retention_days", "7"), ("device_requests_per_minute", "x"), ("address_requests_per_minute", "-1")],
-            &["server_urls-error", "utc_offset_minutes-error", "retention_days-error", "device_requests_per_minute-error", "address_requests_per_minute-error", "value=\"Plant\"", ">main</textarea>"],
+            &[
+                ("server_urls", "main"),
+                ("site_name", "Plant"),
+                ("utc_offset_minutes", "9999"),
+                ("retention_days", "7"),
+                ("device_requests_per_minute", "x"),
+                ("address_requests_per_minute", "-1"),
+            ],
+            &[
+                "server_urls-error",
+                "utc_offset_minutes-error",
+                "retention_days-error",
+                "device_requests_per_minute-error",
+                "address_requests_per_minute-error",
+                "value=\"Plant\"",
+                ">main</textarea>",
+            ],
         ),
-        ("/admin/alerts", &[("seats", "60, x"), ("units", "0"), ("failures_from_requests", "")], &["seats-error", "units-error", "failures_from_requests-error", "value=\"60, x\""]),
+        (
+            "/admin/alerts",
+            &[("seats", "60, x"), ("units", "0"), ("failures_from_requests", "")],
+            &["seats-error", "units-error", "failures_from_requests-error", "value=\"60, x\""],
+        ),
         ("/admin/security/users", &[("name", "a b"), ("role", "viewer"), ("password", ANOTHER), ("again", ANOTHER)], &["name-error", "value=\"a b\""]),
         ("/admin/security/users", &[("name", "vera"), ("role", "viewer"), ("password", "short"), ("again", "short")], &["password-error", "value=\"vera\""]),
         ("/admin/security/users", &[("name", "vera"), ("role", "king"), ("password", ANOTHER), ("again", ANOTHER)], &["role-error"]),

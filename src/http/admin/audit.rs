@@ -122,9 +122,13 @@ fn told(page: &Chrome, state: State, now: i64) -> Check {
             total: total.max(1),
         },
         State::InOrder { ended_at, checked } => check("good", format!("Checked {} facts at {}: in order.", number(checked), at(ended_at))),
-        State::Broken { ended_at, detail } => {
-            check("bad", format!("Broken, as found at {}: {detail}. Somebody changed the database, or its file is damaged: keep a copy of the data directory and ask for help.", at(ended_at)))
-        }
+        State::Broken { ended_at, detail } => check(
+            "bad",
+            format!(
+                "Broken, as found at {}: {detail}. Somebody changed the database, or its file is damaged: keep a copy of the data directory and ask for help.",
+                at(ended_at)
+            ),
+        ),
         State::Failed { ended_at, detail } => check("bad", format!("The check at {} could not be done: {detail}.", at(ended_at))),
     }
 }

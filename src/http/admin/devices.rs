@@ -175,9 +175,8 @@ pub async fn show(caller: Caller, context: Data<Context>, request: HttpRequest, 
     let page_around = Chrome::of(&context, &request, &caller, SECTION, format!("Device {client}")).await?;
     let now = context.clock.now_seconds();
     let since = now - refusals::KEPT / 1_000_000;
-    let (found, reset) = context
-        .read(move |reader| Ok((refusals::list(reader, client, since, refusals::KEPT_OF_A_DEVICE)?, devices::find_reset(reader, client)?)))
-        .await?;
+    let (found, reset) =
+        context.read(move |reader| Ok((refusals::list(reader, client, since, refusals::KEPT_OF_A_DEVICE)?, devices::find_reset(reader, client)?))).await?;
     let catalog = context.writer().catalog();
     let clone = ErrorCode::Clone.number();
     let is_clone = found.first().is_some_and(|refusal| refusal.reason == clone && reset.is_none_or(|reset| reset < refusal.at));

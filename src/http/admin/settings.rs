@@ -17,8 +17,8 @@ const SECTION: &str = "/admin/settings";
 
 /// Offsets of the world's clocks from UTC, in minutes.
 const OFFSETS: [i32; 38] = [
-    -720, -660, -600, -570, -540, -480, -420, -360, -300, -240, -210, -180, -150, -120, -60, 0, 60, 120, 180, 210, 240, 270, 300, 330, 345, 360, 390, 420, 480, 525,
-    540, 570, 600, 630, 660, 720, 780, 840,
+    -720, -660, -600, -570, -540, -480, -420, -360, -300, -240, -210, -180, -150, -120, -60, 0, 60, 120, 180, 210, 240, 270, 300, 330, 345, 360, 390, 420, 480,
+    525, 540, 570, 600, 630, 660, 720, 780, 840,
 ];
 
 struct Offset {
@@ -118,7 +118,8 @@ pub async fn change(caller: Caller, context: Data<Context>, request: HttpRequest
         }
         let are_keys_new = changes.server_urls.is_some();
         write(&context, &caller, changes).await?;
-        let more = if are_keys_new { " License keys carry the new URLs from now on: give them to the developers of applications that shall use them." } else { "" };
+        let more =
+            if are_keys_new { " License keys carry the new URLs from now on: give them to the developers of applications that shall use them." } else { "" };
         return Ok(go(SECTION, format!("The settings are saved and hold from now on.{more}")));
     }
     let mut template = around(&caller, &context, &request, now).await?;

@@ -130,7 +130,14 @@ fn kind_name(kind: AlertKind) -> String {
 
 fn about_server(context: &Context, lag: i64) -> Vec<AlertRow> {
     let now = context.clock.now_seconds();
-    let row = |severity, kind: &str, text: String| AlertRow { severity, about: "server".to_owned(), item_id: None, handshake_code: None, kind: kind.to_owned(), text };
+    let row = |severity, kind: &str, text: String| AlertRow {
+        severity,
+        about: "server".to_owned(),
+        item_id: None,
+        handshake_code: None,
+        kind: kind.to_owned(),
+        text,
+    };
     let mut rows = Vec::new();
     match (context.site.find_hardware_problem(now), context.site.hardware().changed_since) {
         (Some(problem), _) => rows.push(row(Severity::Urgent, "hardware_changed", format!("Nobody is authorized: {problem}."))),

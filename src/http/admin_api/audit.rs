@@ -74,7 +74,9 @@ impl Question {
     }
 
     fn checked(&self) -> Result<Filter, Failure> {
-        self.filter().map_err(|errors| errors.into_iter().next().map_or_else(|| Failure::malformed("query", "is wrong"), |(field, text)| Failure::malformed(field, text)))
+        self.filter().map_err(|errors| {
+            errors.into_iter().next().map_or_else(|| Failure::malformed("query", "is wrong"), |(field, text)| Failure::malformed(field, text))
+        })
     }
 }
 

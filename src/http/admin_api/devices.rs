@@ -14,8 +14,8 @@ use crate::http::problem::Failure;
 use crate::licensing::{ClientUuid, ItemId};
 use crate::protocol::{ErrorCode, Problem};
 use crate::store::catalog::Catalog;
-use crate::store::refusals::Refusal;
 use crate::store::devices::{Device, Range};
+use crate::store::refusals::Refusal;
 use crate::store::{Error, Reader, devices, refusals, seats};
 
 /// Most devices in one answer.

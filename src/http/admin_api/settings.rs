@@ -205,10 +205,8 @@ pub async fn write(context: &Context, caller: &Caller, changes: SettingsChanges)
         set(context, caller, names::SERVER_URLS, (!urls.is_empty()).then(|| json(&urls)), told).await?;
     }
     if changes.site_name.is_some() || changes.utc_offset_minutes.is_some() {
-        let display = Display {
-            site_name: changes.site_name.unwrap_or(now.site_name),
-            utc_offset_minutes: changes.utc_offset_minutes.unwrap_or(now.utc_offset_minutes),
-        };
+        let display =
+            Display { site_name: changes.site_name.unwrap_or(now.site_name), utc_offset_minutes: changes.utc_offset_minutes.unwrap_or(now.utc_offset_minutes) };
         let told = format!("site '{}', clock {} minutes ahead of UTC", display.site_name, display.utc_offset_minutes);
         set(context, caller, names::DISPLAY, Some(json(&display)), told).await?;
     }
@@ -283,7 +281,8 @@ mod tests {
             fields,
             ["server_urls", "site_name", "utc_offset_minutes", "retention_days", "device_requests_per_minute", "seats", "failures_from_requests"]
         );
-        let mut good = SettingsChanges { server_urls: Some(vec!["https://a:1/".into(), "https://b".into()]), retention_days: Some(30), ..SettingsChanges::default() };
+        let mut good =
+            SettingsChanges { server_urls: Some(vec!["https://a:1/".into(), "https://b".into()]), retention_days: Some(30), ..SettingsChanges::default() };
         assert_eq!(good.check(), []);
         assert_eq!(good.server_urls.unwrap(), ["https://a:1", "https://b"]);
     }

@@ -1,0 +1,110 @@
+// Users, sessions, tokens; the audit; settings and thresholds.
+import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
+import { after, before, test } from 'node:test';
+import { AdminSite, isClean, password } from './admin-site.mjs';
+import { launch } from './chromium.mjs';
+
+const limits = { timeout: 80_000 };
+let browser;
+before(async () => (browser = await launch()));
+after(() => browser?.close());
+
+const text = (page, selector) => page.textContent(selector).then((content) => content.replace(/\s+/g, ' ').trim());
+
+test('users, sessions, tokens and the own password are looked after', limits, async (t) => {
+  const site = await AdminSite.start(t);
+  const page = await site.logIn(t, browser);
+  await page.visit('/admin/security');
+  const add = async (name, word, again = word) => {
+    await page.fill('#name', name);
+    await page.fill('#password', word);
+    await page.fill('#again', again);
+    await page.click('button:has-text("Add user")');
+  };
+  await add('vera', password, 'something else');
+  assert.match(await text(page, '#password-error'), /repetition differ/);
+  assert.equal(await page.inputValue('#name'), 'vera');
+  await add('vera', password);
+  assert.match(await text(page, '.flash'), /vera may log in as viewer/);
+  const vera = await site.logIn(t, browser, { name: 'vera' });
+  await page.visit('/admin/security/sessions');
+  await page.click('summary:has-text("End")');
+  await page.click('button:has-text("End this session")');
+  await vera.visit('/admin/devices');
+  assert.match(vera.url(), /login/);
+  await page.visit('/admin/security/tokens');
+  await page.fill('#name', 'Monitoring');
+  await page.click('button:has-text("Make token")');
+  const token = await text(page, '#token');
+  await isClean(page);
+  const answer = await fetch(`${site.http}/api/v1/admin/licenses`, { headers: { Authorization: `Bearer ${token}` } });
+  assert.equal(answer.status, 200);
+  await page.visit('/admin/security/tokens');
+  assert.ok(!(await page.content()).includes(token), 'shown once');
+  await page.click('summary:has-text("Delete")');
+  await page.click('button:has-text("Delete token")');
+  assert.match(await text(page, '.flash'), /is deleted/);
+  await page.visit('/admin/security/password');
+  await page.fill('#old', 'wrong');
+  await page.fill('#password', 'five words are even better');
+  await page.fill('#again', 'five words are even better');
+  await page.click('button:has-text("Change password")');
+  assert.match(await text(page, '#old-error'), /not your password/);
+  await page.visit('/admin/security');
+  await page.click('tbody tr:has-text("vera") td:nth-child(2)', { force: true });
+  await page.selectOption('#role', 'admin');
+  await page.click('button:has-text("Save role")');
+  assert.match(await text(page, '.flash'), /vera is admin/);
+  await page.click('tbody a:has-text("vera")');
+  await page.click('summary:has-text("Delete")');
+  await page.click('button:has-text("Delete user")');
+  assert.match(await text(page, '.flash'), /vera is deleted/);
+});
+
+test('the audit is filtered, exported, and its journal checked', limits, async (t) => {
+  const site = await AdminSite.start(t);
+  const page = await site.logIn(t, browser, { acceptDownloads: true });
+  await page.visit('/admin/audit');
+  await page.selectOption('#action', 'license_imported');
+  await page.click('button:has-text("Filter")');
+  assert.equal(await page.locator('tbody tr').count(), 1);
+  assert.match(await text(page, 'tbody tr'), /console License imported license 100/);
+  const [download] = await Promise.all([page.waitForEvent('download'), page.click('text=Export as CSV')]);
+  assert.match(await readFile(await download.path(), 'utf8'), /license_imported,license 100,/);
+  await page.click('button:has-text("Check now")');
+  for (let tries = 0; tries < 100 && !/in order\./.test(await text(page, '#chain-check')); tries += 1) await page.waitForTimeout(100);
+  assert.match(await text(page, '#chain-check'), /Checked \d+ facts at .* in order/);
+});
+
+test('settings and thresholds are set, and wrong ones are told at their fields', limits, async (t) => {
+  const site = await AdminSite.start(t);
+  const page = await site.logIn(t, browser);
+  await page.visit('/admin/settings');
+  await page.fill('#server_urls', 'main:48443');
+  await page.fill('#site_name', 'Plant 3');
+  await page.click('button:has-text("Save settings")');
+  assert.match(await text(page, '#server_urls-error'), /write it as https:/);
+  assert.equal(await page.inputValue('#site_name'), 'Plant 3');
+  await page.fill('#server_urls', 'https://license.plant.example:48443');
+  await page.selectOption('#utc_offset_minutes', '120');
+  await page.click('button:has-text("Save settings")');
+  assert.match(await text(page, '.flash'), /saved/);
+  assert.equal(await text(page, '.site'), 'Plant 3');
+  const key = JSON.parse(Buffer.from((await site.run('handshake', 'key', '216998-100')).trim().slice(4), 'base64url'));
+  assert.deepEqual(key.servers, ['https://license.plant.example:48443']);
+  await page.visit('/admin/audit');
+  assert.match(await page.getAttribute('tbody time', 'title'), /UTC\+02:00/);
+  await page.visit('/admin/alerts');
+  await page.fill('#seats', '10, many');
+  await page.click('button:has-text("Save thresholds")');
+  assert.match(await text(page, '#seats-error'), /whole numbers/);
+  await page.fill('#seats', '10');
+  await page.click('button:has-text("Save thresholds")');
+  await site.authorize();
+  await page.visit('/admin/alerts');
+  assert.match(await text(page, '#alerts-now'), /soon Item 100000002 .*1 of 10 seats/);
+  page.on('dialog', (dialog) => dialog.accept());
+  await page.click('button:has-text("Take the usual ones")');
+  assert.match(await text(page, '#alerts-now'), /Nothing is over a threshold/);
+});
