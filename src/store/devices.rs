@@ -204,12 +204,15 @@ mod tests {
 
     #[test]
     fn a_prefix_covers_what_begins_with_it_and_a_page_begins_after_the_last() {
-        let range = Range::with_prefix("6F1c2b9e-0").unwrap();
+        let range = Range::with_prefix("6F1c2b9e-0").expect("it is there");
         assert_eq!(range.from[..6], [0x6f, 0x1c, 0x2b, 0x9e, 0x00, 0x00]);
         assert_eq!(range.to[..6], [0x6f, 0x1c, 0x2b, 0x9e, 0x0f, 0xff]);
-        let client: ClientUuid = "6f1c2b9e-0d5a-4b7e-9a53-3f2d1c0b9a88".parse().unwrap();
+        let client: ClientUuid = "6f1c2b9e-0d5a-4b7e-9a53-3f2d1c0b9a88".parse().expect("it is there");
         let after = range.after(client);
-        assert!(after.from > client.bytes().to_vec() && after.from < "6f1c2b9e-0d5a-4b7e-9a53-3f2d1c0b9a89".parse::<ClientUuid>().unwrap().bytes().to_vec());
+        assert!(
+            after.from > client.bytes().to_vec()
+                && after.from < "6f1c2b9e-0d5a-4b7e-9a53-3f2d1c0b9a89".parse::<ClientUuid>().expect("it is there").bytes().to_vec()
+        );
         assert_eq!(Range::with_prefix(""), Some(Range { from: vec![0; 16], to: [0xff; 16] }));
         assert!(Range::with_prefix("xyz").is_none() && Range::with_prefix(&"0".repeat(33)).is_none());
     }

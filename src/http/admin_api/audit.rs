@@ -261,10 +261,10 @@ mod tests {
     #[test]
     fn a_question_names_every_field_that_is_wrong() {
         let question = Question { from: "yesterday".into(), to: "2026-02-30".into(), before: "x".into(), ..Question::default() };
-        assert_eq!(question.filter().unwrap_err().into_iter().map(|(field, _)| field).collect::<Vec<_>>(), ["from", "to", "before"]);
+        assert_eq!(question.filter().expect_err("wrong").into_iter().map(|(field, _)| field).collect::<Vec<_>>(), ["from", "to", "before"]);
         let question = Question { from: "2026-11-23".into(), to: "2026-11-22".into(), ..Question::default() };
-        assert_eq!(question.filter().unwrap_err()[0].0, "from");
-        let filter = Question { from: "2026-11-22".into(), to: "2026-11-22".into(), ..Question::default() }.filter().unwrap();
-        assert_eq!(filter.to.unwrap() - filter.from.unwrap(), 86_400_000_000);
+        assert_eq!(question.filter().expect_err("wrong")[0].0, "from");
+        let filter = Question { from: "2026-11-22".into(), to: "2026-11-22".into(), ..Question::default() }.filter().expect("it is there");
+        assert_eq!(filter.to.expect("it is there") - filter.from.expect("it is there"), 86_400_000_000);
     }
 }

@@ -284,6 +284,6 @@ mod tests {
         let mut good =
             SettingsChanges { server_urls: Some(vec!["https://a:1/".into(), "https://b".into()]), retention_days: Some(30), ..SettingsChanges::default() };
         assert_eq!(good.check(), []);
-        assert_eq!(good.server_urls.unwrap(), ["https://a:1", "https://b"]);
+        assert_eq!(good.server_urls.expect("it is there"), ["https://a:1", "https://b"]);
     }
 }
