@@ -544,11 +544,14 @@ fn the_console_makes_users_and_tokens_and_resets_a_lost_password() {
     assert!(told.status == 1 && told.stderr.contains("too short"), "{}", told.stderr);
 }
 
+/// Where a form goes, what is typed, and what the page says then.
+type WrongInput = (&'static str, &'static [(&'static str, &'static str)], &'static [&'static str]);
+
 #[test]
 fn wrong_input_is_told_at_its_field_and_what_was_typed_stays() {
     let site = plain_site(|_| {});
     let mut admin = Browser::set_up(&site);
-    let cases: &[(&str, &[(&str, &str)], &[&str])] = &[
+    let cases: &[WrongInput] = &[
         (
             "/admin/settings",
             &[
