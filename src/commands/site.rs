@@ -104,6 +104,23 @@ impl Site {
         vendors
     }
 
+    /// The vendors that are trusted, each with the file that says so.
+    pub fn list_vendors(&self) -> Vec<(PathBuf, VerifyingKey)> {
+        let in_directory = std::fs::read_dir(&self.vendor_files.directory).into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path()));
+        let mut paths: Vec<PathBuf> = in_directory.filter(|path| path.extension().is_some_and(|extension| extension == "pub")).collect();
+        paths.sort();
+        paths.extend(self.vendor_files.files.iter().cloned());
+        let mut list: Vec<(PathBuf, VerifyingKey)> = Vec::new();
+        for path in paths {
+            match load_vendor_key(&path) {
+                Ok(key) if list.iter().any(|(_, known)| *known == key) => {}
+                Ok(key) => list.push((path, key)),
+                Err(problem) => tracing::warn!(%problem, "a vendor's public key cannot be read"),
+            }
+        }
+        list
+    }
+
     /// Where an admin puts a vendor's public key.
     pub fn vendor_directory(&self) -> &PathBuf {
         &self.vendor_files.directory

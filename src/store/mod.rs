@@ -27,7 +27,7 @@ pub mod licenses;
 pub mod local;
 pub mod open;
 pub mod preferences;
-mod presence;
+pub mod presence;
 pub mod rebuild;
 pub mod refusals;
 pub mod reports;

@@ -3,6 +3,7 @@
 use actix_web::HttpResponse;
 use actix_web::web::{Data, Path, Query};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::clock::rfc3339;
 use crate::commands::release_seat::ReleaseByAdmin;
@@ -11,7 +12,7 @@ use crate::http::Context;
 use crate::http::caller::Caller;
 use crate::http::problem::Failure;
 use crate::licensing::{ClientUuid, ItemId};
-use crate::protocol::ErrorCode;
+use crate::protocol::{ErrorCode, Problem};
 use crate::store::catalog::Catalog;
 use crate::store::refusals::Refusal;
 use crate::store::{devices, refusals};
@@ -22,7 +23,7 @@ pub const PAGE_MAX: usize = 1_000;
 const LATEST_MAX: usize = 200;
 
 /// A device in a listing.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct DeviceRow {
     /// Its UUID.
     pub client_uuid: String,
@@ -38,7 +39,7 @@ pub struct DeviceRow {
 }
 
 /// A refusal in a listing. Refusals are kept for 30 days.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct RefusalRow {
     /// The device.
     pub client_uuid: String,
@@ -58,7 +59,7 @@ pub struct RefusalRow {
 }
 
 /// How far an item got.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct TriedRow {
     /// The item.
     pub item_id: u64,
@@ -93,7 +94,7 @@ fn refusal_row(catalog: &Catalog, refusal: Refusal) -> RefusalRow {
 }
 
 /// A seat in a listing.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct SeatRow {
     /// The item.
     pub item_id: u64,
@@ -108,6 +109,10 @@ pub struct Page {
 }
 
 /// `GET /devices?after=UUID`: at most [`PAGE_MAX`] devices, in order of their UUIDs.
+#[utoipa::path(get, path = "/api/v1/admin/devices", tag = "devices", security(("bearer" = [])), params(("after" = Option<String>, Query, description = "The last UUID of the page before")), responses(
+    (status = 200, description = "At most 1,000 devices, in order of their UUIDs", body = Vec<DeviceRow>),
+    (status = "4XX", description = "Refused; `detail` says what to do", body = Problem, content_type = "application/problem+json"),
+))]
 pub async fn list(context: Data<Context>, page: Query<Page>) -> Result<HttpResponse, Failure> {
     let after = page.after.as_deref().map(|text| parse::<ClientUuid>("after", text)).transpose()?;
     let now = context.clock.now_seconds();
@@ -127,6 +132,10 @@ pub async fn list(context: Data<Context>, page: Query<Page>) -> Result<HttpRespo
 }
 
 /// `GET /devices/{uuid}/refusals`: why a device was refused in the last 30 days, newest first.
+#[utoipa::path(get, path = "/api/v1/admin/devices/{uuid}/refusals", tag = "devices", security(("bearer" = [])), params(("uuid" = String, Path, description = "The device's client UUID")), responses(
+    (status = 200, description = "Why the device was refused in the last 30 days, newest first", body = Vec<RefusalRow>),
+    (status = "4XX", description = "Refused; `detail` says what to do", body = Problem, content_type = "application/problem+json"),
+))]
 pub async fn refusals(context: Data<Context>, client: Path<String>) -> Result<HttpResponse, Failure> {
     let client: ClientUuid = parse("uuid", &client)?;
     let since = context.clock.now_seconds() - refusals::KEPT / 1_000_000;
@@ -135,6 +144,10 @@ pub async fn refusals(context: Data<Context>, client: Path<String>) -> Result<Ht
 }
 
 /// `GET /refusals`: the latest refusals of all devices, at most 200, newest first.
+#[utoipa::path(get, path = "/api/v1/admin/refusals", tag = "devices", security(("bearer" = [])), responses(
+    (status = 200, description = "The latest refusals of all devices, at most 200, newest first", body = Vec<RefusalRow>),
+    (status = "4XX", description = "Refused; `detail` says what to do", body = Problem, content_type = "application/problem+json"),
+))]
 pub async fn latest_refusals(context: Data<Context>) -> Result<HttpResponse, Failure> {
     let since = context.clock.now_seconds() - refusals::KEPT / 1_000_000;
     let found = context.read(move |reader| refusals::list_latest(reader, since, LATEST_MAX)).await?;
@@ -147,13 +160,17 @@ fn rows_of(context: &Context, found: Vec<Refusal>) -> HttpResponse {
 }
 
 /// What a release left of the allowance.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct Released {
     /// Further releases by hand that the item allows.
     pub releases_left: u64,
 }
 
 /// `DELETE /devices/{uuid}/seats/{item}`
+#[utoipa::path(delete, path = "/api/v1/admin/devices/{uuid}/seats/{item}", tag = "devices", security(("bearer" = [])), params(("uuid" = String, Path, description = "The device's client UUID"), ("item" = u64, Path, description = "The item's number")), responses(
+    (status = 200, description = "The seat is free; what is left of the allowance", body = Released),
+    (status = "4XX", description = "Refused; `detail` says what to do", body = Problem, content_type = "application/problem+json"),
+))]
 pub async fn release(caller: Caller, context: Data<Context>, path: Path<(String, String)>) -> Result<HttpResponse, Failure> {
     let (client, item) = path.into_inner();
     let command = ReleaseByAdmin { client: parse("uuid", &client)?, item: parse::<ItemId>("item", &item)?, by: caller.name };
@@ -162,6 +179,10 @@ pub async fn release(caller: Caller, context: Data<Context>, path: Path<(String,
 }
 
 /// `POST /devices/{uuid}/reset`
+#[utoipa::path(post, path = "/api/v1/admin/devices/{uuid}/reset", tag = "devices", security(("bearer" = [])), params(("uuid" = String, Path, description = "The device's client UUID")), responses(
+    (status = 204, description = "The device may come in again after a clone alarm"),
+    (status = "4XX", description = "Refused; `detail` says what to do", body = Problem, content_type = "application/problem+json"),
+))]
 pub async fn reset(caller: Caller, context: Data<Context>, client: Path<String>) -> Result<HttpResponse, Failure> {
     context.writer().submit(ResetDevice { client: parse("uuid", &client)?, by: caller.name }).await??;
     Ok(HttpResponse::NoContent().finish())

@@ -3,7 +3,9 @@
 //!
 //! | file | what |
 //! | --- | --- |
-//! | [`licenses`] | license files, their items, this server's activation request |
+//! | [`licenses`] | license files: list, import, download; this server's activation request |
+//! | [`items`] | license items and what of them is used |
+//! | [`vendors`] | whose licenses can be imported |
 //! | [`handshakes`] | handshake codes and their license keys |
 //! | [`devices`] | devices and the seats they hold |
 //! | [`carried`] | what is carried to and from devices without network |
@@ -12,5 +14,7 @@
 pub mod carried;
 pub mod devices;
 pub mod handshakes;
+pub mod items;
 pub mod licenses;
 pub mod statistics;
+pub mod vendors;
