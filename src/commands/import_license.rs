@@ -10,8 +10,8 @@ use super::{Refusal, Site};
 use crate::documents::{License, LicenseFile, LicenseStatus, ServerCertificate};
 use crate::licensing::{HandshakeCode, ItemId, LicenseItem};
 use crate::store::catalog::{Catalog, CatalogItem};
-use crate::store::handshakes::Handshake;
 use crate::store::facts::{Body, LicenseImported};
+use crate::store::handshakes::Handshake;
 use crate::store::{Command, Error, Ledger};
 
 /// See the module.
@@ -257,7 +257,10 @@ impl ImportLicense {
             }
             Target::New(name) => {
                 if name.organization() != license.organization_id {
-                    return Err(Refusal::Invalid("new_code", format!("the code's name must begin with the license's organization: {}-", license.organization_id)));
+                    return Err(Refusal::Invalid(
+                        "new_code",
+                        format!("the code's name must begin with the license's organization: {}-", license.organization_id),
+                    ));
                 }
                 if let Some(taken) = catalog.find_code_by_name(name.as_str()) {
                     return Err(Refusal::Invalid("new_code", format!("{name} exists already{}: choose another name", alias_note(taken, name))));

@@ -24,7 +24,10 @@ impl TrustVendor {
             return Err(Refusal::Invalid("public_key", detail.to_owned()));
         }
         let key = VerifyingKey::from_spki_pem(text).map_err(|error| {
-            Refusal::Invalid("public_key", format!("is not a vendor's public key ({error}): choose the vendor.pub that the vendor sent, it begins with -----BEGIN PUBLIC KEY-----"))
+            Refusal::Invalid(
+                "public_key",
+                format!("is not a vendor's public key ({error}): choose the vendor.pub that the vendor sent, it begins with -----BEGIN PUBLIC KEY-----"),
+            )
         })?;
         let was_trusted = site.reload_vendors().contains(&key);
         Ok(Self { key, was_trusted, by: by.to_owned(), address: address.to_owned() })

@@ -65,7 +65,8 @@ struct Bearer;
 impl Modify for Bearer {
     fn modify(&self, api: &mut utoipa::openapi::OpenApi) {
         let mut scheme = Http::new(HttpAuthScheme::Bearer);
-        scheme.description = Some("A token from the page 'Security' or `tollkeeper admin token add`; the scope `write` is needed for all that changes something.".to_owned());
+        scheme.description =
+            Some("A token from the page 'Security' or `tollkeeper admin token add`; the scope `write` is needed for all that changes something.".to_owned());
         api.components.get_or_insert_default().add_security_scheme("bearer", SecurityScheme::Http(scheme));
     }
 }

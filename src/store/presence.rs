@@ -30,7 +30,8 @@ const PUT_PEAK: &str = "UPDATE day_peaks SET devices = ?3 WHERE code_id = ?1 AND
 const DROP_PEAK: &str = "DELETE FROM day_peaks WHERE code_id = ?1 AND day = ?2 AND devices = 0";
 const EVER: &str = "SELECT COALESCE(SUM(first), 0) FROM day_devices WHERE code_id = ?1 AND item_id = 0";
 
-pub(super) const STATEMENTS: &[&str] = &[SEE, ADD, FIRST, PUT_FIRST, COUNT_DAY, OTHERS, COUNT_SLOT, DROP_SLOT, RAISE_PEAK, FIND_PEAK, PUT_PEAK, DROP_PEAK, EVER];
+pub(super) const STATEMENTS: &[&str] =
+    &[SEE, ADD, FIRST, PUT_FIRST, COUNT_DAY, OTHERS, COUNT_SLOT, DROP_SLOT, RAISE_PEAK, FIND_PEAK, PUT_PEAK, DROP_PEAK, EVER];
 
 /// How many devices were ever at work under a code: a sum over days, not over devices.
 pub fn read_devices_ever(connection: &Connection, code: CodeId) -> Result<u64, Error> {

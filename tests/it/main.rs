@@ -16,6 +16,7 @@ mod error_codes;
 mod exactness;
 mod facts;
 mod hostile_http;
+mod licenses_and_codes;
 mod main_job;
 mod malformed;
 mod misuse;

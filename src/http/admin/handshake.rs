@@ -11,8 +11,8 @@ use super::form::Fields;
 use super::handshakes::PATH;
 use super::licenses::ItemLine;
 use super::snippets::{self, Filling, Setting, Snippet};
-use crate::commands::handshake::{self, Changes, DeleteHandshake, EditHandshake, OrderItems};
 use crate::commands::Refusal;
+use crate::commands::handshake::{self, Changes, DeleteHandshake, EditHandshake, OrderItems};
 use crate::documents::{jws, random_uuid};
 use crate::http::Context;
 use crate::http::admin_api::handshakes::HandshakeRow;
@@ -250,7 +250,10 @@ pub async fn edit(caller: Caller, context: Data<Context>, request: HttpRequest, 
     let known = handshake::find(&catalog, &code)?;
     let custom = fields.find("custom").map_or(known.custom.clone(), |custom| custom.trim().to_owned());
     let outcome = match HandshakeCode::new(&known.organization_id, &custom) {
-        Err(bad) => Err(Errors::at("handshake_code", if custom.is_empty() { "It needs a name: letters, digits, dots, underscores or hyphens.".to_owned() } else { bad.to_string() })),
+        Err(bad) => Err(Errors::at(
+            "handshake_code",
+            if custom.is_empty() { "It needs a name: letters, digits, dots, underscores or hyphens.".to_owned() } else { bad.to_string() },
+        )),
         Ok(name) => change(&context, &caller, &code, Changes { rename: Some(name), ..entry.changes() }).await?.map_err(Errors::of_refusal),
     };
     match outcome {

@@ -67,7 +67,8 @@ pub async fn show(caller: Caller, context: Data<Context>, request: HttpRequest, 
     let rows = handshakes::rows(&context).await?;
     let is_empty = rows.is_empty();
     let line = |(n, row): (usize, HandshakeRow)| {
-        let mut products: Vec<String> = row.items.iter().filter_map(|id| catalog.find_item(crate::licensing::ItemId(*id))).map(|entry| entry.item.product.clone()).collect();
+        let mut products: Vec<String> =
+            row.items.iter().filter_map(|id| catalog.find_item(crate::licensing::ItemId(*id))).map(|entry| entry.item.product.clone()).collect();
         products.sort();
         products.dedup();
         Line { products: products.join(", "), conditions: conditions(&row), key_id: format!("key-{n}"), row }
@@ -103,7 +104,8 @@ pub async fn choose_default(caller: Caller, context: Data<Context>, code: Path<S
     let to = if fields.text("from") == "page" { format!("{PATH}/{code}") } else { PATH.to_owned() };
     Ok(match context.writer().submit(ChooseDefault { name: code.into_inner(), by: caller.name }).await? {
         Ok(code) => {
-            let told = format!("{} is the default of organization {} now: it serves requests that name only the organization.", code.name(), code.organization_id);
+            let told =
+                format!("{} is the default of organization {} now: it serves requests that name only the organization.", code.name(), code.organization_id);
             go(&to, told)
         }
         Err(refusal) => go_with_error(PATH, refusal.detail()),
@@ -168,9 +170,15 @@ pub async fn add(caller: Caller, context: Data<Context>, request: HttpRequest, p
     let (organization, custom) = (fields.trimmed("organization").to_owned(), fields.trimmed("custom").to_owned());
     let entry = Entry::read(&fields);
     let outcome = match format!("{organization}-{custom}").parse::<HandshakeCode>() {
-        Err(bad) => Err(Errors::at("handshake_code", if custom.is_empty() { "Give it a name: letters, digits, dots, underscores or hyphens.".to_owned() } else { bad.to_string() })),
+        Err(bad) => Err(Errors::at(
+            "handshake_code",
+            if custom.is_empty() { "Give it a name: letters, digits, dots, underscores or hyphens.".to_owned() } else { bad.to_string() },
+        )),
         Ok(name) => {
-            let changes = Changes { session_password: Some(fields.trimmed("password")).filter(|text| !text.is_empty()).map(|text| Some(text.to_owned())), ..entry.changes() };
+            let changes = Changes {
+                session_password: Some(fields.trimmed("password")).filter(|text| !text.is_empty()).map(|text| Some(text.to_owned())),
+                ..entry.changes()
+            };
             let command = AddHandshake { site: context.site.clone(), name, changes, by: caller.name.clone() };
             context.writer().submit(command).await?.map_err(Errors::of_refusal)
         }

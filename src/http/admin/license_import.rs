@@ -173,11 +173,8 @@ pub async fn post(caller: Caller, context: Data<Context>, request: HttpRequest, 
         ImportPreview::License(license) => license,
     };
     let wanted = asked(&fields, &license.organization_id);
-    let outcome = if fields.has("confirm") {
-        licenses::take(&context, &wanted, &caller.name).await.map(Err)
-    } else {
-        licenses::look_at(&context, &wanted).await.map(Ok)
-    };
+    let outcome =
+        if fields.has("confirm") { licenses::take(&context, &wanted, &caller.name).await.map(Err) } else { licenses::look_at(&context, &wanted).await.map(Ok) };
     let (license, failure) = match outcome {
         Ok(Err(answer)) => return Ok(done(answer)),
         Ok(Ok(ImportPreview::License(fresh))) => (fresh, None),
@@ -234,7 +231,9 @@ async fn preview(
 
 fn done(answer: ImportAnswer) -> HttpResponse {
     match answer {
-        ImportAnswer::Revoked(revoked) if revoked.was_installed => go(PATH, format!("The revocation for license {} was imported before: nothing changed.", revoked.license_id)),
+        ImportAnswer::Revoked(revoked) if revoked.was_installed => {
+            go(PATH, format!("The revocation for license {} was imported before: nothing changed.", revoked.license_id))
+        }
         ImportAnswer::Revoked(revoked) => {
             let items: Vec<_> = revoked.revoked_items.iter().map(ToString::to_string).collect();
             go(&format!("{PATH}/{}", revoked.license_id), format!("Revoked: item {} of license {}.", items.join(", "), revoked.license_id))

@@ -7,8 +7,8 @@ use askama::Template;
 use super::chrome::{Chrome, PageResult, distance, number, page, utc_day, utc_time};
 use super::listing::{Column, Pager, Wanted};
 use crate::http::Context;
-use crate::http::admin_api::{items, licenses, vendors};
 use crate::http::admin_api::items::ItemDetail;
+use crate::http::admin_api::{items, licenses, vendors};
 use crate::http::caller::Caller;
 
 /// Where the items are.

@@ -108,7 +108,10 @@ mod tests {
     fn a_view_of_a_table_has_an_address() {
         let wanted = Wanted { q: "line 4".into(), sort: "-ends".into(), page: "2".into(), ..Wanted::default() };
         let columns = wanted.columns("/x", "item", &[("item", "Item", true), ("ends", "Ends", false)]);
-        assert_eq!(columns.iter().map(|column| (column.href.as_str(), column.sorted)).collect::<Vec<_>>(), [("/x?q=line+4&sort=item", ""), ("/x?q=line+4&sort=ends", "descending")]);
+        assert_eq!(
+            columns.iter().map(|column| (column.href.as_str(), column.sorted)).collect::<Vec<_>>(),
+            [("/x?q=line+4&sort=item", ""), ("/x?q=line+4&sort=ends", "descending")]
+        );
         let (rows, pager) = wanted.cut("/x", (0..120).collect());
         assert_eq!((rows[0], rows.len(), pager.told.as_str()), (50, 50, "51–100 of 120"));
         assert_eq!((pager.before.as_str(), pager.after.as_str()), ("/x?q=line+4&sort=-ends", "/x?q=line+4&sort=-ends&page=3"));

@@ -201,7 +201,9 @@ mod tests {
             license_key: "TK1.eyJzZXJ2ZXJzIjpb".to_owned(),
             vendor_keys: vec![vendor.verifying_key().to_spki_pem()],
             product: product.to_owned(),
-            more: [("applicationId", "com.example.scanner"), ("processName", "scan'ner.exe")].map(|(name, value)| Setting { name, value: value.to_owned() }).into(),
+            more: [("applicationId", "com.example.scanner"), ("processName", "scan'ner.exe")]
+                .map(|(name, value)| Setting { name, value: value.to_owned() })
+                .into(),
             server: "https://license.example.com:48443".to_owned(),
             handshake_code: "216998-line4".to_owned(),
             organization_id: "216998".to_owned(),
@@ -233,7 +235,15 @@ mod tests {
             "c" => {
                 let headers = Path::new(env!("CARGO_MANIFEST_DIR")).join("static/sdk/c");
                 let source = write("snippet.c", &snippet.text);
-                must(Command::new("cc").args(["-std=c99", "-Wall", "-Wextra", "-Werror", "-c", "-o"]).arg(folder.join("snippet.o")).arg("-I").arg(headers).arg(source), snippet.id);
+                must(
+                    Command::new("cc")
+                        .args(["-std=c99", "-Wall", "-Wextra", "-Werror", "-c", "-o"])
+                        .arg(folder.join("snippet.o"))
+                        .arg("-I")
+                        .arg(headers)
+                        .arg(source),
+                    snippet.id,
+                );
             }
             "curl" => {
                 must(Command::new("sh").arg("-n").arg(write("snippet.sh", &snippet.text)), snippet.id);

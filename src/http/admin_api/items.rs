@@ -254,7 +254,12 @@ pub async fn read_all(context: &Context) -> Result<Vec<ItemDetail>, Failure> {
 /// One item.
 pub async fn read_one(context: &Context, id: &str) -> Result<ItemDetail, Failure> {
     let stock = Stock::take(context).await?;
-    let missing = || crate::commands::Refusal::NotFound(format!("item {} is not installed: the page 'License items' and `license list` show the items", crate::licensing::id::shorten(id)));
+    let missing = || {
+        crate::commands::Refusal::NotFound(format!(
+            "item {} is not installed: the page 'License items' and `license list` show the items",
+            crate::licensing::id::shorten(id)
+        ))
+    };
     let id: ItemId = id.parse().map_err(|_| missing())?;
     let entry = stock.catalog.find_item(id).ok_or_else(missing)?.clone();
     context.read(move |reader| stock.detail(reader, &entry)).await

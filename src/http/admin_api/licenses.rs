@@ -98,7 +98,12 @@ pub async fn read_one(context: &Context, id: &str) -> Result<LicenseDetail, Fail
 
 fn find<'c>(catalog: &'c Catalog, id: &str) -> Result<&'c License, Refusal> {
     let found = id.parse::<LicenseId>().ok().and_then(|id| catalog.find_license(id));
-    found.ok_or_else(|| Refusal::NotFound(format!("license {} is not installed: the page 'License items' and `license list` show those that are", crate::licensing::id::shorten(id))))
+    found.ok_or_else(|| {
+        Refusal::NotFound(format!(
+            "license {} is not installed: the page 'License items' and `license list` show those that are",
+            crate::licensing::id::shorten(id)
+        ))
+    })
 }
 
 /// `GET /licenses/{id}`
@@ -354,7 +359,8 @@ pub async fn look_at(context: &Data<Context>, body: &ImportRequest) -> Result<Im
 /// This server's activation request, as text.
 pub fn make_request(context: &Context) -> Result<String, Failure> {
     let name = tls::host_name().unwrap_or_else(|| "server".to_owned());
-    ActivationRequest::seal(context.site.identity(), &name, &[], context.clock.now_seconds()).map_err(|error| Failure::new(ErrorCode::NotServing, error.to_string()))
+    ActivationRequest::seal(context.site.identity(), &name, &[], context.clock.now_seconds())
+        .map_err(|error| Failure::new(ErrorCode::NotServing, error.to_string()))
 }
 
 /// `GET /request`: this server's activation request, as text.

@@ -75,7 +75,11 @@ pub async fn list(context: Data<Context>) -> Result<HttpResponse, Failure> {
 pub async fn add(caller: Caller, context: Data<Context>, request: HttpRequest, payload: Payload) -> Result<HttpResponse, Failure> {
     let body: VendorBody = read_json(&context, &request, payload).await?;
     let (kid, was_trusted) = trust(&context, &body.public_key, &caller).await?;
-    let row = rows(&context).await?.into_iter().find(|row| row.kid == kid).ok_or_else(|| Failure::new(ErrorCode::NotServing, "the key was written but is not there"))?;
+    let row = rows(&context)
+        .await?
+        .into_iter()
+        .find(|row| row.kid == kid)
+        .ok_or_else(|| Failure::new(ErrorCode::NotServing, "the key was written but is not there"))?;
     let mut response = if was_trusted { HttpResponse::Ok() } else { HttpResponse::Created() };
     Ok(response.json(row))
 }
