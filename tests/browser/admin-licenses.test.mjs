@@ -183,7 +183,7 @@ test('a renewal and a revocation say what they do before they do it', limits, as
   assert.deepEqual((await site.handshakes())[0].items.length, 3);
   assert.match(await look(renewal), /installed already/);
 
-  await tollkeeper('vendor', 'revoke', '--key', site.path('vendor/vendor.key'), '--license', site.path('101.lic'), '--items', '100000003', '--reason', 'not paid', '--out', site.path('101.rev'));
+  await tollkeeper('vendor', 'revoke', '--key', site.path('vendor/vendor.key'), '--license', site.path('101.lic'), '--item', '100000003', '--reason', 'not paid', '--out', site.path('101.rev'));
   assert.match(await look(site.path('101.rev')), /not paid/);
   await looksRight(page);
   await page.getByRole('button', { name: 'Revoke 1 item' }).click();

@@ -104,7 +104,7 @@ export class Site {
 export async function looksRight(page) {
   const size = page.viewportSize();
   for (const colorScheme of ['light', 'dark']) {
-    await page.emulateMedia({ colorScheme });
+    await page.emulateMedia({ colorScheme, reducedMotion: 'reduce' });
     // The page's policy lets no script in; the debugger's own is none of the page's.
     const source = await readFile(axe, 'utf8');
     await page.evaluate(source);

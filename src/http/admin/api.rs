@@ -33,7 +33,8 @@ fn calls() -> Vec<Call> {
     let mut calls = Vec::new();
     for (path, methods) in api["paths"].as_object().into_iter().flatten().filter(|(path, _)| path.starts_with("/api/v1/admin/")) {
         for (method, operation) in methods.as_object().into_iter().flatten() {
-            let good = operation["responses"].as_object().into_iter().flatten().find(|(status, _)| status.starts_with('2'));
+            let good =
+                operation["responses"].as_object().into_iter().flatten().filter(|(status, _)| status.starts_with('2')).max_by(|one, other| one.0.cmp(other.0));
             let text = good.and_then(|(_, response)| response["description"].as_str()).unwrap_or_default();
             calls.push(Call { method: method.to_uppercase(), path: path.clone(), text: text.to_owned(), changes: method != "get" });
         }

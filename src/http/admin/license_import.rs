@@ -125,8 +125,15 @@ pub async fn show(caller: Caller, context: Data<Context>, request: HttpRequest) 
 
 async fn refuse(context: &Context, request: &HttpRequest, caller: &Caller, text: &str, error: String) -> Result<HttpResponse, Failure> {
     let advice = advise(context, text);
+    let error = sentence(&error);
     let (page, has_vendor) = (chrome(context, request, caller).await?, !context.site.vendors().is_empty());
     page_with(StatusCode::BAD_REQUEST, &ImportPage { page, text: text.to_owned(), error, advice, has_vendor })
+}
+
+/// With a capital letter at its beginning.
+fn sentence(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
 }
 
 /// What the form asks for.

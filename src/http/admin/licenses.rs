@@ -40,7 +40,7 @@ pub struct ItemLine {
     pub to: String,
     /// The end, to the second, in the site's time.
     pub to_local: String,
-    /// How far off the end is.
+    /// How far off the end is, such as `ends in 6 days`.
     pub ends: String,
     /// The kind of tag.
     pub tag: &'static str,
@@ -73,6 +73,16 @@ pub fn charged(way: &str, period: Option<&str>) -> String {
     period.map_or(way.clone(), |period| format!("{way}, by {period}"))
 }
 
+/// When something ends, seen from now, in words.
+fn tell_end(from_now: i64) -> String {
+    const YEAR: i64 = 365 * 86_400;
+    match from_now {
+        0.. if from_now >= 2 * YEAR => format!("ends in {} years", from_now / YEAR),
+        0.. => format!("ends {}", distance(from_now)),
+        _ => format!("ended {}", distance(from_now)),
+    }
+}
+
 impl ItemLine {
     /// As of `now`, seconds since 1970.
     pub fn of(item: &ItemDetail, now: i64, chrome: &Chrome) -> Self {
@@ -99,7 +109,7 @@ impl ItemLine {
             from: utc_day(from),
             to: utc_day(to),
             to_local: chrome.local_time(to),
-            ends: distance(to - now),
+            ends: tell_end(to - now),
             tag,
             status,
             key: row.status.clone(),

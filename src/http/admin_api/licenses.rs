@@ -270,7 +270,7 @@ pub struct RevocationPreview {
 
 /// `POST /licenses`: a license file or a revocation.
 #[utoipa::path(post, path = "/api/v1/admin/licenses", tag = "licenses", security(("bearer" = [])), request_body = ImportRequest, responses(
-    (status = 200, description = "Imported; with `preview` an `ImportPreview`, and nothing was done", body = ImportAnswer),
+    (status = 200, description = "What was imported; with `preview`, what an import would do (ImportPreview)", body = ImportAnswer),
     (status = "4XX", description = "Refused; `detail` says what to do", body = Problem, content_type = "application/problem+json"),
 ))]
 pub async fn import(caller: Caller, context: Data<Context>, request: HttpRequest, payload: Payload) -> Result<HttpResponse, Failure> {
