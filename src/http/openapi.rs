@@ -107,10 +107,10 @@ mod tests {
 
     #[test]
     fn every_route_of_the_administration_is_described_and_needs_a_token() {
-        let api = serde_json::to_value(describe()).unwrap();
+        let api = serde_json::to_value(describe()).expect("JSON");
         let mut described = BTreeSet::new();
-        for (path, methods) in api["paths"].as_object().unwrap().iter().filter(|(path, _)| path.starts_with("/api/v1/admin/")) {
-            for (method, operation) in methods.as_object().unwrap() {
+        for (path, methods) in api["paths"].as_object().expect("paths").iter().filter(|(path, _)| path.starts_with("/api/v1/admin/")) {
+            for (method, operation) in methods.as_object().expect("methods") {
                 assert_eq!(operation["security"][0]["bearer"], serde_json::json!([]), "{method} {path}");
                 described.insert((method.clone(), path.clone()));
             }

@@ -222,13 +222,13 @@ mod tests {
     fn check(snippet: &Snippet, folder: &Path) {
         let write = |name: &str, text: &str| {
             let path = folder.join(name);
-            std::fs::write(&path, text).unwrap();
+            std::fs::write(&path, text).expect("done");
             path
         };
         match snippet.id {
             "script-tag" => {
-                let (_, script) = snippet.text.rsplit_once("<script>").unwrap();
-                let (script, _) = script.split_once("</script>").unwrap();
+                let (_, script) = snippet.text.rsplit_once("<script>").expect("done");
+                let (script, _) = script.split_once("</script>").expect("done");
                 must(Command::new("node").arg("--check").arg(write("tag.js", script)), snippet.id);
             }
             "es-module" | "node" => must(Command::new("node").arg("--check").arg(write("module.mjs", &snippet.text)), snippet.id),
@@ -247,9 +247,9 @@ mod tests {
             }
             "curl" => {
                 must(Command::new("sh").arg("-n").arg(write("snippet.sh", &snippet.text)), snippet.id);
-                let (_, body) = snippet.text.split_once("--data '").unwrap();
-                let body = body.trim_end().strip_suffix('\'').unwrap().replace("'\\''", "'");
-                let body: serde_json::Value = serde_json::from_str(&body).unwrap();
+                let (_, body) = snippet.text.split_once("--data '").expect("done");
+                let body = body.trim_end().strip_suffix('\'').expect("done").replace("'\\''", "'");
+                let body: serde_json::Value = serde_json::from_str(&body).expect("done");
                 assert_eq!(body["session_password"], "it's \"secret\"");
             }
             other => panic!("say here how a snippet of {other} is checked"),
@@ -261,9 +261,9 @@ mod tests {
         if Command::new("node").arg("--version").output().is_err() {
             return;
         }
-        let folder = tempfile::tempdir().unwrap();
+        let folder = tempfile::tempdir().expect("done");
         for product in ["dbr", "a \"strange\" 'product' </script> \\ ??/ é"] {
-            let snippets = all(&filling(product)).unwrap();
+            let snippets = all(&filling(product)).expect("done");
             assert_eq!(snippets.iter().map(|snippet| snippet.id).collect::<Vec<_>>(), ["script-tag", "es-module", "node", "c", "curl"]);
             for snippet in &snippets {
                 assert!(snippet.id == "curl" || snippet.text.contains("TK1.eyJzZXJ2ZXJzIjpb"), "{}", snippet.text);
