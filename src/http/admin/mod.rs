@@ -3,17 +3,24 @@
 //!
 //! | file | page |
 //! | --- | --- |
+//! | [`chart`] | charts as SVG |
 //! | [`chrome`] | what every page has around it |
 //! | [`form`] | what a browser sends: fields, files, and the token that proves where it comes from |
 //! | [`guard`] | who may come in |
 //! | [`entrance`] | set-up, login, logout |
+//! | [`statistics`] [`day_details`] | what was used |
+//! | [`item_use`] | items with their use, as several pages show them |
 //! | [`home`] | is everything well? |
 
+pub mod chart;
 pub mod chrome;
+mod day_details;
 pub mod entrance;
 pub mod form;
 pub mod guard;
 pub mod home;
+mod item_use;
+pub mod statistics;
 
 use actix_web::middleware::from_fn;
 use actix_web::web::{self, ServiceConfig, get, post};
@@ -27,6 +34,7 @@ pub fn configure(config: &mut ServiceConfig) {
         .route("/logout", post().to(entrance::log_out))
         .route("", get().to(home::show))
         .route("/", get().to(home::show))
+        .route("/statistics", get().to(statistics::show))
         .default_service(web::route().to(chrome::nowhere));
     config.service(pages);
 }

@@ -117,7 +117,8 @@ fn read_spent(reader: &Reader, item: &LicenseItem, now: i64) -> Result<Spent, Er
     Ok(Spent { used, grace_left: grace::left(item, used), overuse, granted: None, is_used_up: used >= limit && item.quota > 0 })
 }
 
-fn item_row(reader: &Reader, entry: &CatalogItem, now: i64) -> Result<ItemRow, Error> {
+/// An item as it stands at `now` (seconds).
+pub(in crate::http) fn item_row(reader: &Reader, entry: &CatalogItem, now: i64) -> Result<ItemRow, Error> {
     let item = &entry.item;
     let spent = read_spent(reader, item, now)?;
     let status = if entry.revoked.is_some() {
