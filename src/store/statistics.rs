@@ -128,6 +128,8 @@ const REPORTS_OF_DAY: &str = "SELECT report_id, slot, client_uuid, charges FROM 
     WHERE code_id = ?1 AND slot < ?3 AND (slot, client_uuid, report_id) > (?2, ?4, ?5) ORDER BY slot, client_uuid, report_id LIMIT ?6";
 const AT_OR_AFTER: &str = "SELECT sequence, stamp FROM journal WHERE origin = ?1 AND sequence >= ?2 ORDER BY sequence LIMIT 1";
 const USED_SINCE: &str = "SELECT COALESCE(SUM(units), 0) FROM usage_days WHERE code_id = ?1 AND item_id = ?2 AND day BETWEEN ?3 AND ?4";
+const ANSWERED: &str =
+    "SELECT COALESCE(SUM(granted), 0), COALESCE(SUM(refused), 0) FROM slot_activity WHERE code_id = ?1 AND item_id = 0 AND slot >= ?2 AND slot < ?3";
 const ACTIVE_NOW: &str = "SELECT COALESCE(SUM(devices), 0) FROM slot_devices WHERE code_id = ?1 AND slot = ?2";
 
 pub(super) const STATEMENTS: &[&str] = &[
@@ -145,6 +147,7 @@ pub(super) const STATEMENTS: &[&str] = &[
     REPORTS_OF_DAY,
     AT_OR_AFTER,
     USED_SINCE,
+    ANSWERED,
     ACTIVE_NOW,
 ];
 
@@ -255,7 +258,13 @@ fn add_devices(mut statement: rusqlite::CachedStatement<'_>, values: &[&dyn rusq
 
 /// What devices did on a day (since 1970), in the order of their UUIDs. Of an item in several
 /// codes a device comes once a code.
-pub fn list_devices(connection: &Connection, scope: &Scope, day: i64, after: Option<(CodeId, ClientUuid)>, limit: usize) -> Result<Page<DeviceRow, (CodeId, ClientUuid)>, Error> {
+pub fn list_devices(
+    connection: &Connection,
+    scope: &Scope,
+    day: i64,
+    after: Option<(CodeId, ClientUuid)>,
+    limit: usize,
+) -> Result<Page<DeviceRow, (CodeId, ClientUuid)>, Error> {
     let mut rows = Vec::new();
     let mut last = None;
     for (code, begin) in codes_from(scope, after) {
@@ -287,12 +296,19 @@ fn codes_from<T>(scope: &Scope, after: Option<(CodeId, T)>) -> Vec<(CodeId, Opti
 pub type ReportCursor = (CodeId, (Slot, ClientUuid, Uuid));
 
 /// Reports of a day (since 1970), by slot.
-pub fn list_reports(connection: &Connection, scope: &Scope, day: i64, after: Option<ReportCursor>, limit: usize) -> Result<Page<ReportRow, ReportCursor>, Error> {
+pub fn list_reports(
+    connection: &Connection,
+    scope: &Scope,
+    day: i64,
+    after: Option<ReportCursor>,
+    limit: usize,
+) -> Result<Page<ReportRow, ReportCursor>, Error> {
     let mut rows = Vec::new();
     let mut last = None;
     for (code, begin) in codes_from(scope, after) {
         // Before the first slot of the day there is the last one of the day before, with every id.
-        let (slot, client, id) = begin.map_or((day * DAY - 1, vec![], vec![]), |(slot, client, id)| (slot.start(), client.bytes().to_vec(), id.as_bytes().to_vec()));
+        let (slot, client, id) =
+            begin.map_or((day * DAY - 1, vec![], vec![]), |(slot, client, id)| (slot.start(), client.bytes().to_vec(), id.as_bytes().to_vec()));
         let mut statement = connection.prepare_cached(REPORTS_OF_DAY)?;
         let mut found = statement.query(params![code.bytes(), slot, (day + 1) * DAY, client, id, i64::MAX])?;
         while let Some(row) = found.next()? {
@@ -318,7 +334,13 @@ pub type FactCursor = (ServerUuid, u64);
 /// Requests for authorizations on a day (since 1970), in the order of the journal. A page may be
 /// short, even empty, and there is more all the same: then so many facts were looked at that none
 /// of them is about.
-pub fn list_authorizations(connection: &Connection, scope: &Scope, day: i64, after: Option<FactCursor>, limit: usize) -> Result<Page<AuthorizationRow, FactCursor>, Error> {
+pub fn list_authorizations(
+    connection: &Connection,
+    scope: &Scope,
+    day: i64,
+    after: Option<FactCursor>,
+    limit: usize,
+) -> Result<Page<AuthorizationRow, FactCursor>, Error> {
     let (begin, end): (Micros, Micros) = (day * DAY * 1_000_000, (day + 1) * DAY * 1_000_000);
     let origins = facts::list_origins(connection)?;
     let skip = after.and_then(|(origin, _)| origins.iter().position(|known| *known == origin)).unwrap_or(0);
@@ -403,4 +425,15 @@ pub fn read_active(connection: &Connection, codes: &[CodeId], now: i64) -> Resul
         devices += count(sum);
     }
     Ok(devices)
+}
+
+/// Authorizations granted and refused on a day (since 1970) through these codes.
+pub fn read_answered(connection: &Connection, codes: &[CodeId], day: i64) -> Result<(u64, u64), Error> {
+    let mut sums = (0, 0);
+    for code in codes {
+        let (granted, refused): (i64, i64) =
+            connection.prepare_cached(ANSWERED)?.query_row(params![code.bytes(), day * DAY, (day + 1) * DAY], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        sums = (sums.0 + count(granted), sums.1 + count(refused));
+    }
+    Ok(sums)
 }

@@ -171,7 +171,11 @@ pub fn ring(id: &str, what: &str, parts: &[(String, u64)]) -> String {
             (0, _) | (_, None) => drawn.push_str(piece),
             // Parts of nothing are not drawn, so the titles are those of the rest.
             (n, Some((shape, rest))) => {
-                let title = titles.iter().zip(parts.iter().map(|(_, value)| *value).chain(std::iter::repeat(1))).filter(|(_, value)| total == 0 || *value > 0).nth(n - 1);
+                let title = titles
+                    .iter()
+                    .zip(parts.iter().map(|(_, value)| *value).chain(std::iter::repeat(1)))
+                    .filter(|(_, value)| total == 0 || *value > 0)
+                    .nth(n - 1);
                 let _ = write!(drawn, "<polygon{shape}><title>{}</title></polygon>{rest}", escape(title.map_or("", |(title, _)| title)));
             }
         }

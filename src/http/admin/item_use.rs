@@ -49,7 +49,9 @@ pub(super) fn name_status(status: &str) -> (&'static str, &'static str) {
 pub(super) fn of_subject(reader: &Reader, catalog: &Catalog, subject: &Subject, now: i64) -> Result<Vec<ItemUse>, Error> {
     let items: Vec<_> = match (subject.item, &subject.handshake) {
         (Some(item), _) => vec![item],
-        (None, Some(name)) => catalog.find_code_by_name(name).map(|code| catalog.items_in_order(code).iter().map(|item| item.item_id).collect()).unwrap_or_default(),
+        (None, Some(name)) => {
+            catalog.find_code_by_name(name).map(|code| catalog.items_in_order(code).iter().map(|item| item.item_id).collect()).unwrap_or_default()
+        }
         (None, None) => catalog.items().map(|entry| entry.item.item_id).collect(),
     };
     items.into_iter().filter_map(|id| catalog.find_item(id)).map(|entry| read(reader, catalog, entry, now)).collect()

@@ -178,8 +178,8 @@ pub async fn show(caller: Caller, context: Data<Context>, request: HttpRequest, 
     let found = context
         .read(move |reader| {
             let catalog = Catalog::load(reader)?;
-            // Without a wish: the first code there is.
-            let first = catalog.codes().first().map(|code| code.name());
+            // Without a wish: the code that was used most today.
+            let first = find_busiest(reader, &catalog, today)?;
             let wished = if asked.item.is_some() { asked.handshake.clone() } else { asked.handshake.clone().or(first) };
             if wished.is_none() && asked.item.is_none() {
                 return Ok(None);
@@ -210,6 +210,20 @@ pub async fn show(caller: Caller, context: Data<Context>, request: HttpRequest, 
         ask.handshake.clone_from(&found.subject.handshake);
     }
     Ok(page(&build(chrome, &ask, found, today, day, by))?)
+}
+
+/// Most codes among which the busiest is looked for.
+const CODES_COMPARED: usize = 50;
+
+fn find_busiest(reader: &crate::store::Reader, catalog: &Catalog, today: i64) -> Result<Option<String>, crate::store::Error> {
+    let mut best: Option<(u64, String)> = None;
+    for code in catalog.codes().into_iter().take(CODES_COMPARED) {
+        let (granted, refused) = statistics::read_answered(reader, &[code.code_id], today)?;
+        if best.as_ref().is_none_or(|(most, _)| granted + refused > *most) {
+            best = Some((granted + refused, code.name()));
+        }
+    }
+    Ok(best.map(|(_, name)| name))
 }
 
 fn nothing(page: Chrome) -> StatisticsPage {
@@ -247,7 +261,12 @@ fn build(chrome: Chrome, ask: &Ask, found: Found, today: i64, day: i64, by: Grou
         _ => "units",
     };
     let is_added_up = ask.mode == "accumulative";
-    let unit = if rows.iter().any(|row| row.charge_way == "page") { "Pages" } else { "Scans" };
+    let has = |way: &str| rows.iter().any(|row| row.charge_way == way);
+    let unit = match (has("page"), has("scan")) {
+        (true, true) => "Scans and pages",
+        (true, false) => "Pages",
+        _ => "Scans",
+    };
     let chart_title = match (measure, is_added_up) {
         ("devices", false) => "Devices at work each day".to_owned(),
         ("devices", true) => "Devices that were never at work before, added up".to_owned(),
@@ -279,9 +298,14 @@ fn build(chrome: Chrome, ask: &Ask, found: Found, today: i64, day: i64, by: Grou
     let choice = |text: &'static str, is_chosen: bool, href: String| Choice { text, href, is_chosen };
     let range = if ["7", "90", "all", "custom"].contains(&ask.range.as_str()) { ask.range.as_str() } else { "30" };
     let ranges = [("7 days", "7"), ("30 days", "30"), ("90 days", "90"), ("All history", "all")];
-    let measures = [(if unit == "Pages" { "Pages" } else { "Scans" }, "units"), ("Devices", "devices"), ("Concurrent", "concurrent")];
+    let measures = [(unit, "units"), ("Devices", "devices"), ("Concurrent", "concurrent")];
     let modes = [("Per day", "split"), ("Accumulative", "accumulative")];
-    let hidden = [("handshake", ask.handshake.clone()), ("item", ask.item.map(|item| item.to_string())), ("measure", Some(measure.to_owned())), ("mode", Some(ask.mode.clone()))];
+    let hidden = [
+        ("handshake", ask.handshake.clone()),
+        ("item", ask.item.map(|item| item.to_string())),
+        ("measure", Some(measure.to_owned())),
+        ("mode", Some(ask.mode.clone())),
+    ];
     StatisticsPage {
         subject: match (&subject.handshake, subject.item) {
             (Some(code), None) => format!("Handshake code {code}"),
@@ -311,9 +335,7 @@ fn build(chrome: Chrome, ask: &Ask, found: Found, today: i64, day: i64, by: Grou
             .filter(|(_, value)| has_peaks || *value != "concurrent")
             .map(|(text, value)| choice(text, measure == value, ask.link(|ask| value.clone_into(&mut ask.measure))))
             .collect(),
-        modes: modes
-            .map(|(text, value)| choice(text, (value == "accumulative") == is_added_up, ask.link(|ask| value.clone_into(&mut ask.mode))))
-            .into(),
+        modes: modes.map(|(text, value)| choice(text, (value == "accumulative") == is_added_up, ask.link(|ask| value.clone_into(&mut ask.mode)))).into(),
         from: if ask.range == "custom" { ask.from.clone() } else { utc_day(from * 86_400) },
         to: if ask.range == "custom" { ask.to.clone() } else { utc_day(to * 86_400) },
         range_error,
@@ -340,7 +362,8 @@ fn build(chrome: Chrome, ask: &Ask, found: Found, today: i64, day: i64, by: Grou
 
 /// The largest types have a part each, the others one together.
 fn ring(id: &'static str, title: String, types: &BTreeMap<String, u64>) -> Ring {
-    let mut sorted: Vec<(String, u64)> = types.iter().map(|(name, units)| (if name.is_empty() { "no type".to_owned() } else { name.clone() }, *units)).collect();
+    let mut sorted: Vec<(String, u64)> =
+        types.iter().map(|(name, units)| (if name.is_empty() { "no type".to_owned() } else { name.clone() }, *units)).collect();
     sorted.sort_by(|one, other| other.1.cmp(&one.1).then_with(|| one.0.cmp(&other.0)));
     if sorted.len() > chart::PARTS_MAX {
         let others = sorted.split_off(chart::PARTS_MAX - 1);

@@ -145,7 +145,9 @@ pub async fn details(context: Data<Context>, question: Query<DetailsQuestion>) -
     let day_number = i64::from(day.to_epoch_days());
     match format.as_deref() {
         Some("csv") => Ok(csv(context, subject, day, by)),
-        Some(other) => Err(Failure::malformed("format", format!("'{}' is not offered: leave it out for JSON, or ask for csv", crate::licensing::id::shorten(other)))),
+        Some(other) => {
+            Err(Failure::malformed("format", format!("'{}' is not offered: leave it out for JSON, or ask for csv", crate::licensing::id::shorten(other))))
+        }
         None => {
             let found = context.read(move |reader| read(reader, &subject.scope, day_number, by, after.as_deref(), PAGE_ROWS)).await?;
             Ok(HttpResponse::Ok().json(DetailsAnswer { rows: json_rows(&found.rows), next: found.next }))

@@ -103,7 +103,8 @@ pub async fn days(context: Data<Context>, question: Query<TrendQuestion>) -> Res
             read_span(reader, &subject.scope, from, to).map(Ok)
         })
         .await??;
-    let row = |(day, found): (i64, Day)| TrendDay { day: date(day), units: found.units, devices: found.devices, new_devices: found.first, concurrent: found.peak };
+    let row =
+        |(day, found): (i64, Day)| TrendDay { day: date(day), units: found.units, devices: found.devices, new_devices: found.first, concurrent: found.peak };
     Ok(HttpResponse::Ok().json(rows.into_iter().map(row).collect::<Vec<_>>()))
 }
 
