@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use actix_web::HttpResponse;
 use actix_web::http::header;
-use actix_web::web::{Bytes, Data, Query};
+use actix_web::web::{Bytes, Data};
 use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -14,6 +14,7 @@ use super::trend::Subject;
 use crate::clock::rfc3339;
 use crate::http::Context;
 use crate::http::problem::Failure;
+use crate::http::query::Query;
 use crate::licensing::{ClientUuid, CodeId, ServerUuid, Slot};
 use crate::store::Error;
 use crate::store::catalog::Catalog;

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use actix_web::HttpResponse;
-use actix_web::web::{Data, Query};
+use actix_web::web::Data;
 use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -13,6 +13,7 @@ use crate::commands::Refusal;
 use crate::commands::handshake;
 use crate::http::Context;
 use crate::http::problem::Failure;
+use crate::http::query::Query;
 use crate::licensing::forecast::{self, BASIS_DAYS, Forecast};
 use crate::licensing::{CodeId, ItemId};
 use crate::store::catalog::{Catalog, CatalogItem};
