@@ -299,12 +299,12 @@ mod tests {
 
     #[test]
     fn a_password_is_known_again_and_no_other_one_is() {
-        let hash = HashedPassword::of("four words are enough").unwrap();
+        let hash = HashedPassword::of("four words are enough").expect("there");
         assert!(HashedPassword::verify(Some(&hash.0), "four words are enough"));
         assert!(!HashedPassword::verify(Some(&hash.0), "four words are enough "));
         assert!(!HashedPassword::verify(None, "four words are enough"));
         assert!(!HashedPassword::verify(Some("nonsense"), "x"));
-        assert_ne!(hash, HashedPassword::of("four words are enough").unwrap(), "every hash has its own salt");
+        assert_ne!(hash, HashedPassword::of("four words are enough").expect("there"), "every hash has its own salt");
     }
 
     #[test]

@@ -39,6 +39,8 @@ use crate::protocol::ErrorCode;
         super::admin_api::carried::authorize,
         super::admin_api::carried::take_reports,
         super::admin_api::statistics::show,
+        super::admin_api::trend::days,
+        super::admin_api::details::details,
         super::admin_api::statistics::issue_statement,
         super::sandbox::show,
         super::sandbox::move_clock,

@@ -78,6 +78,8 @@ pub fn configure(config: &mut ServiceConfig) {
         .route("/devices/{uuid}/seats/{item}", web::delete().to(admin_api::devices::release))
         .route("/devices/{uuid}/reset", web::post().to(admin_api::devices::reset))
         .route("/statistics/statements", web::post().to(admin_api::statistics::issue_statement))
+        .route("/statistics/days", web::get().to(admin_api::trend::days))
+        .route("/statistics/details", web::get().to(admin_api::details::details))
         .route("/statistics", web::get().to(admin_api::statistics::show))
         .default_service(web::route().to(nowhere));
     config.service(api);

@@ -245,7 +245,7 @@ mod tests {
     fn another_password_ends_a_session() {
         let sessions = Sessions::default();
         let user = user();
-        let session = sessions.find(&sessions.begin(&user, String::new(), String::new(), 0), 0, true).unwrap();
+        let session = sessions.find(&sessions.begin(&user, String::new(), String::new(), 0), 0, true).expect("there");
         assert!(session.belongs_to(&user));
         assert!(!session.belongs_to(&User { password_hash: "other".into(), ..user }));
     }

@@ -8,6 +8,7 @@
 //! | [`catalog`] | licenses, items and codes in memory |
 //! | [`licenses`] [`handshakes`] [`devices`] [`seats`] [`reports`] [`usage`] | a noun each: its SQL and how facts change it |
 //! | [`slots`] [`trials`] [`refusals`] [`statements`] | the same for concurrent use, public trials, why requests were refused, usage statements |
+//! | [`statistics`] | what the statistics show |
 //! | [`presence`] | which devices were at work in a slot, on a day |
 //! | [`accounts`] [`preferences`] [`audit`] | who administers, what they set, and what they did |
 //! | [`local`] | what is this machine's alone |
@@ -34,6 +35,7 @@ pub mod reports;
 pub mod seats;
 pub mod slots;
 pub mod statements;
+pub mod statistics;
 pub mod trials;
 pub mod usage;
 pub mod writer;
@@ -73,6 +75,7 @@ pub fn list_statements() -> Vec<(&'static str, &'static str)> {
         ("audit", audit::STATEMENTS),
         ("preferences", preferences::STATEMENTS),
         ("presence", presence::STATEMENTS),
+        ("statistics", statistics::STATEMENTS),
         ("local", local::STATEMENTS),
     ]
     .into_iter()

@@ -3,10 +3,13 @@
 //!
 //! | file | page |
 //! | --- | --- |
+//! | [`chart`] | charts as SVG |
 //! | [`chrome`] | what every page has around it |
 //! | [`form`] | what a browser sends: fields, files, and the token that proves where it comes from |
 //! | [`guard`] | who may come in |
 //! | [`entrance`] | set-up, login, logout |
+//! | [`statistics`] [`day_details`] | what was used |
+//! | [`item_use`] | items with their use, as several pages show them |
 //! | [`home`] | is everything well? |
 //! | [`listing`] | tables: sorted, searched, paged |
 //! | [`licenses`] | license items, an item, a license file |
@@ -18,17 +21,21 @@
 //! | [`api`] | what programs can call |
 
 pub mod api;
+pub mod chart;
 pub mod chrome;
+mod day_details;
 pub mod entrance;
 pub mod form;
 pub mod guard;
 pub mod handshake;
 pub mod handshakes;
 pub mod home;
+mod item_use;
 pub mod license_import;
 pub mod licenses;
 pub mod listing;
 pub mod snippets;
+pub mod statistics;
 pub mod vendors;
 
 use actix_web::middleware::from_fn;
@@ -64,6 +71,7 @@ pub fn configure(config: &mut ServiceConfig) {
         .route("/handshakes/{code}/aliases", post().to(handshake::remove_alias))
         .route("/handshakes/{code}/delete", post().to(handshake::delete))
         .route("/api", get().to(api::show))
+        .route("/statistics", get().to(statistics::show))
         .default_service(web::route().to(chrome::nowhere));
     config.service(pages);
 }

@@ -9,12 +9,14 @@
 //! | [`handshakes`] | handshake codes and their license keys |
 //! | [`devices`] | devices and the seats they hold |
 //! | [`carried`] | what is carried to and from devices without network |
-//! | [`statistics`] | what was used |
+//! | [`statistics`] [`trend`] [`details`] | what was used: in sum, day by day, one day in detail |
 
 pub mod carried;
+pub mod details;
 pub mod devices;
 pub mod handshakes;
 pub mod items;
 pub mod licenses;
 pub mod statistics;
+pub mod trend;
 pub mod vendors;

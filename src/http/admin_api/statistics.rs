@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use actix_web::web::{Data, Payload, Query};
+use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
@@ -14,6 +14,7 @@ use crate::http::Context;
 use crate::http::body::read_json;
 use crate::http::caller::Caller;
 use crate::http::problem::Failure;
+use crate::http::query::Query;
 use crate::licensing::{ItemId, OrganizationId};
 use crate::protocol::Problem;
 use crate::store::catalog::Catalog;
