@@ -15,12 +15,14 @@ use uuid::Uuid;
 
 use crate::clock::{Clock, SystemClock};
 use crate::commands::Site;
+use crate::commands::preferences::names;
 use crate::commands::site::{HARDWARE_ROW, HardwareBinding, VendorFiles};
 use crate::documents::secret::SecretKey;
 use crate::documents::{Hardware, SealingKey, ServerIdentity, SigningKey, random_uuid, replace_file};
 use crate::http::Context;
 use crate::http::caller::TOKEN_USES_ROW;
-use crate::http::rate_limit::RateLimit;
+use crate::http::chain_check::ChainCheck;
+use crate::http::rate_limit::{self, RateLimit};
 use crate::http::sandbox::Sandbox;
 use crate::http::server::{self, Listeners, Running};
 use crate::http::session::Sessions;
@@ -28,7 +30,7 @@ use crate::http::tls::{self, Leaf, SiteAuthority, SwappableCertificate};
 use crate::licensing::ServerUuid;
 use crate::settings::Settings;
 use crate::store::catalog::Catalog;
-use crate::store::{self, Store, local, open};
+use crate::store::{self, Store, local, open, preferences};
 
 /// Where the server does not start, and why.
 #[derive(Debug, thiserror::Error)]
@@ -143,6 +145,7 @@ impl App {
         let leaf = vault.load_leaf(&authority, &names, today)?;
         replace_file(&data.join("tls/ca.pem"), authority.ca_pem.as_bytes(), 0o644).map_err(|error| StartError::Data(error.to_string()))?;
         let ca_fingerprint = authority.fingerprint()?;
+        let certificate = leaf.describe()?;
         let tls_config = tls::rustls_config(Arc::new(SwappableCertificate::new(&leaf)?))?;
 
         let origin = identity.uuid;
@@ -155,6 +158,7 @@ impl App {
         let bound = if https_addresses.is_empty() { &http_addresses } else { &https_addresses };
         let server_urls = find_urls(settings, extent, bound, &connection)?;
         let sessions = load_sessions(&connection)?;
+        let rate_limits = preferences::read(&connection, names::RATE_LIMITS).map_err(broken)?.unwrap_or(rate_limit::of_settings(&settings.limits));
         let store = Store::start(&path, connection, origin, Arc::clone(&clock), settings.limits.queue).map_err(broken)?;
 
         let admin_socket = match extent {
@@ -170,13 +174,17 @@ impl App {
             site: Arc::new(site),
             store: Arc::new(store),
             importing: tokio::sync::Mutex::new(()),
-            rate: RateLimit::new(&limits, Arc::clone(&clock)),
+            rate: RateLimit::new(rate_limits, Arc::clone(&clock)),
             clock,
             limits,
             ca_pem: authority.ca_pem.clone(),
             ca_fingerprint,
             server_urls,
             sessions,
+            chain_check: ChainCheck::default(),
+            certificate,
+            data: data.to_owned(),
+            started_at: now,
             sandbox,
         });
         let patience = Duration::from_secs(settings.limits.shutdown_seconds);

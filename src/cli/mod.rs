@@ -11,6 +11,7 @@
 //! | [`handshake`] | `handshake add`, `list`, `edit`, `delete`, `key`, `default`, `order` |
 //! | [`device`] | `device list`, `why`, `release`, `reset`, `authorize-file`, `import-reports` |
 //! | [`usage`] | `usage show` |
+//! | [`admin`] | `admin reset-password`, `user add`, `list`, `delete`, `token add`, `list`, `delete` |
 //! | [`simulate`] | `simulate` |
 //! | [`throwaway`] | the site that `demo` and `sandbox` stand on |
 //! | [`connect`] | the way to a server that runs, or to its data when none does |
@@ -23,6 +24,7 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 use crate::clock::SystemClock;
 use crate::settings::{Flags, Settings};
 
+pub mod admin;
 pub mod connect;
 pub mod demo;
 pub mod device;
@@ -80,6 +82,9 @@ enum Group {
     /// What was used
     #[command(subcommand)]
     Usage(usage::UsageCommand),
+    /// Who may administer this site: users, tokens, a lost password
+    #[command(subcommand)]
+    Admin(admin::AdminCommand),
     /// Print a completion script for a shell
     ///
     /// Example:
@@ -124,6 +129,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Group::Handshake(command) => handshake::run(command),
         Group::Device(command) => device::run(command),
         Group::Usage(command) => usage::run(command),
+        Group::Admin(command) => admin::run(command),
         Group::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "tollkeeper", &mut script);

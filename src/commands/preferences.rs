@@ -11,7 +11,7 @@ use crate::store::{Command, Error, Ledger};
 /// Names of preferences.
 pub mod names {
     /// URLs that go into license keys, a list of texts.
-    pub const SERVER_URLS: &str = "server_urls";
+    pub const SERVER_URLS: &str = crate::store::preferences::SERVER_URLS;
     /// What the pages show, [`super::Display`].
     pub const DISPLAY: &str = "display";
     /// When alerts are raised, as `licensing::thresholds` has them.

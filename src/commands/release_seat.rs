@@ -64,7 +64,7 @@ impl Command for ReleaseByAdmin {
             return Ok(Err(Refusal::NotFound(format!("device {} holds no seat of item {}: `device list` shows who does", self.client, self.item))));
         }
         let allowance = u64::from(entry.item.release_allowance);
-        let done = seats::count_admin_releases(ledger, self.item)?;
+        let done = seats::count_admin_releases(ledger.reading(), self.item)?;
         if done >= allowance {
             return Ok(Err(Refusal::Conflict(format!(
                 "all {allowance} releases by hand that item {} allows are used: the seat frees itself when the device has been idle for its period, or ask the vendor for a larger quota",

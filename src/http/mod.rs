@@ -15,6 +15,7 @@
 //! | [`admin_api`] | what commands, pages and programs with a token call |
 //! | [`caller`] | who asks for administration: console, token, user |
 //! | [`session`] | who is logged in |
+//! | [`chain_check`] | walks the journal beside everything else, and tells how far it is |
 //! | [`sandbox`] | what `tollkeeper sandbox` adds: a clock to move, faults to switch on |
 //! | [`sdk`] | the client libraries, for developers to load or to take away |
 //! | [`ops`] | health, the API's reference, the front page |
@@ -28,6 +29,7 @@ pub mod admin_api;
 pub mod assets;
 pub mod body;
 pub mod caller;
+pub mod chain_check;
 pub mod client_api;
 pub mod cors;
 pub mod idle;
@@ -75,6 +77,14 @@ pub struct Context {
     pub server_urls: Vec<String>,
     /// Who is logged in.
     pub sessions: session::Sessions,
+    /// How the check of the journal goes.
+    pub chain_check: chain_check::ChainCheck,
+    /// The certificate that browsers and devices see.
+    pub certificate: tls::Certificate,
+    /// The data directory.
+    pub data: std::path::PathBuf,
+    /// When it started, seconds since 1970.
+    pub started_at: i64,
     /// What makes it a sandbox, if it is one.
     pub sandbox: Option<sandbox::Sandbox>,
 }

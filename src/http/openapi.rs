@@ -76,6 +76,7 @@ impl Modify for Bearer {
 /// The description, with the table of error codes in its introduction.
 pub fn describe() -> utoipa::openapi::OpenApi {
     let mut api = Description::openapi();
+    api.merge(super::admin_api::description::describe());
     let mut text = String::from(
         "The license server's API: what devices call, and what administrators' programs call. Times are RFC 3339 in UTC; unknown fields are ignored; a field of the wrong type is error 200, naming it. \
          Every failure is `application/problem+json` with `code` and `sdk_code`.\n\n| code | SDK code | status | meaning |\n| --- | --- | --- | --- |\n",

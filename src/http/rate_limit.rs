@@ -4,7 +4,7 @@
 
 use std::net::IpAddr;
 use std::num::NonZeroU32;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use governor::clock::{Clock as GovernorClock, Reference};
 use governor::middleware::NoOpMiddleware;
@@ -14,6 +14,7 @@ use governor::{Quota, RateLimiter};
 
 use super::problem::Failure;
 use crate::clock::Clock;
+use crate::commands::preferences::RateLimits;
 use crate::licensing::ClientUuid;
 use crate::protocol::ErrorCode;
 use crate::settings::Limits;
@@ -34,29 +35,54 @@ impl GovernorClock for Adapter {
 
 type Keyed<K> = RateLimiter<K, DefaultKeyedStateStore<K>, Adapter, NoOpMiddleware<Nanos>>;
 
+/// The limits of the settings, which hold while the admin sets none in the pages.
+pub fn of_settings(limits: &Limits) -> RateLimits {
+    RateLimits { device_requests_per_minute: limits.device_requests_per_minute, address_requests_per_minute: limits.address_requests_per_minute }
+}
+
 /// Counts requests against their limits.
 pub struct RateLimit {
     clock: Adapter,
+    counters: RwLock<Counters>,
+}
+
+/// What is counted under the limits that hold now.
+struct Counters {
     devices: Option<Keyed<ClientUuid>>,
     addresses: Option<Keyed<IpAddr>>,
 }
 
+impl Counters {
+    fn new(limits: RateLimits, clock: &Adapter) -> Self {
+        Self { devices: limiter(limits.device_requests_per_minute, clock), addresses: limiter(limits.address_requests_per_minute, clock) }
+    }
+}
+
 impl RateLimit {
-    /// With the limits of the settings; 0 switches one off.
-    pub fn new(limits: &Limits, clock: Arc<dyn Clock>) -> Self {
+    /// With these limits; 0 switches one off.
+    pub fn new(limits: RateLimits, clock: Arc<dyn Clock>) -> Self {
         let clock = Adapter(clock);
-        Self { devices: limiter(limits.device_requests_per_minute, &clock), addresses: limiter(limits.address_requests_per_minute, &clock), clock }
+        Self { counters: RwLock::new(Counters::new(limits, &clock)), clock }
+    }
+
+    /// From now on these limits hold; what was counted so far is forgotten.
+    pub fn set(&self, limits: RateLimits) {
+        *self.counters.write().unwrap_or_else(PoisonError::into_inner) = Counters::new(limits, &self.clock);
     }
 
     /// Counts a request of a device.
     pub fn check_device(&self, client: ClientUuid) -> Result<(), Failure> {
-        self.check(self.devices.as_ref(), &client, || format!("device {client}"))
+        let counters = self.counters.read().unwrap_or_else(PoisonError::into_inner);
+        self.check(counters.devices.as_ref(), &client, || format!("device {client}"))
     }
 
     /// Counts a request from an address.
     pub fn check_address(&self, address: Option<IpAddr>) -> Result<(), Failure> {
         match address {
-            Some(address) => self.check(self.addresses.as_ref(), &address, || format!("address {address}")),
+            Some(address) => {
+                let counters = self.counters.read().unwrap_or_else(PoisonError::into_inner);
+                self.check(counters.addresses.as_ref(), &address, || format!("address {address}"))
+            }
             None => Ok(()),
         }
     }
@@ -87,8 +113,8 @@ mod tests {
     #[test]
     fn a_device_that_runs_wild_is_stopped_and_let_in_again_later() {
         let clock = ManualClock::at_seconds(1_000_000);
-        let limits = Limits { device_requests_per_minute: 3, address_requests_per_minute: 0, ..Limits::default() };
-        let rate = RateLimit::new(&limits, Arc::new(clock.clone()));
+        let limits = RateLimits { device_requests_per_minute: 3, address_requests_per_minute: 0 };
+        let rate = RateLimit::new(limits, Arc::new(clock.clone()));
         let (one, other) = (ClientUuid::from_bytes([1; 16]), ClientUuid::from_bytes([2; 16]));
         for _ in 0..3 {
             assert!(rate.check_device(one).is_ok());
@@ -98,5 +124,7 @@ mod tests {
         assert!(rate.check_device(other).is_ok(), "others are not stopped");
         clock.advance_seconds(20);
         assert!(rate.check_device(one).is_ok());
+        rate.set(RateLimits { device_requests_per_minute: 0, address_requests_per_minute: 0 });
+        assert!((0..100).all(|_| rate.check_device(one).is_ok()), "without a limit nobody is stopped");
     }
 }

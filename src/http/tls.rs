@@ -25,8 +25,10 @@ use serde::{Deserialize, Serialize};
 use names::{plain_name, subject_name};
 use validity::Validity;
 
+pub use description::Certificate;
 pub use names::{default_names, host_name};
 
+mod description;
 mod names;
 mod validity;
 

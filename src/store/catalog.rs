@@ -9,6 +9,7 @@ use rusqlite::Connection;
 use super::Error;
 use super::handshakes::{self, Handshake};
 use super::licenses::{self, License, Revoked};
+use super::preferences;
 use crate::licensing::{CodeId, ItemId, LicenseId, LicenseItem, OrganizationId, order};
 
 /// An item and the license it came in.
@@ -34,12 +35,13 @@ pub struct Catalog {
     codes: BTreeMap<CodeId, Handshake>,
     names: HashMap<String, CodeId>,
     defaults: BTreeMap<OrganizationId, CodeId>,
+    server_urls: Option<Vec<String>>,
 }
 
 impl Catalog {
     /// Reads it from the tables.
     pub fn load(connection: &Connection) -> Result<Self, Error> {
-        let mut catalog = Self::default();
+        let mut catalog = Self { server_urls: preferences::read(connection, preferences::SERVER_URLS)?, ..Self::default() };
         let mut revoked = licenses::list_revoked(connection)?;
         for (license, items) in licenses::list(connection)? {
             let vendor_kid: Arc<str> = license.vendor_kid.as_str().into();
@@ -112,6 +114,11 @@ impl Catalog {
     /// The items of a license, in the order of the file.
     pub fn items_of_license(&self, id: LicenseId) -> impl Iterator<Item = &CatalogItem> {
         self.items.values().filter(move |entry| entry.license_id == id)
+    }
+
+    /// The URLs for license keys, if the admin set any in the pages.
+    pub fn server_urls(&self) -> Option<&[String]> {
+        self.server_urls.as_deref().filter(|urls| !urls.is_empty())
     }
 
     /// Codes that are not deleted, oldest first.

@@ -41,6 +41,43 @@ pub struct Device {
     pub refusals: Vec<Refusal>,
 }
 
+/// Which devices are asked for, by their UUIDs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Range {
+    from: Vec<u8>,
+    to: [u8; 16],
+}
+
+impl Range {
+    /// All of them.
+    pub fn all() -> Self {
+        Self { from: Vec::new(), to: [0xff; 16] }
+    }
+
+    /// Those whose UUIDs begin with these hexadecimal digits, with or without hyphens; `None` when
+    /// the text is not the beginning of a UUID.
+    pub fn with_prefix(text: &str) -> Option<Self> {
+        let digits: Vec<u8> = text.chars().filter(|c| *c != '-').map(|c| c.to_digit(16).map(|digit| digit as u8)).collect::<Option<_>>()?;
+        if digits.len() > 32 {
+            return None;
+        }
+        let (mut from, mut to) = ([0; 16], [0xff; 16]);
+        for (n, digit) in digits.into_iter().enumerate() {
+            let shift = if n % 2 == 0 { 4 } else { 0 };
+            from[n / 2] |= digit << shift;
+            to[n / 2] &= !(0xf << shift) | digit << shift;
+        }
+        Some(Self { from: from.to_vec(), to })
+    }
+
+    /// Of these, those that come after a UUID.
+    pub fn after(self, client: ClientUuid) -> Self {
+        // Longer than any UUID, and so between this one and the next.
+        let next = [client.bytes().as_slice(), &[0]].concat();
+        Self { from: self.from.max(next), to: self.to }
+    }
+}
+
 /// Most refusals of one device in a listing.
 const REFUSALS_LISTED: usize = 5;
 
@@ -62,12 +99,13 @@ const EXISTS: &str = "SELECT EXISTS (SELECT 1 FROM devices WHERE client_uuid = ?
 const REPORTED: &str = "INSERT INTO device_reports (client_uuid, last_reported_at) VALUES (?1, ?2)
     ON CONFLICT (client_uuid) DO UPDATE SET last_reported_at = MAX(last_reported_at, ?2)";
 const LIST: &str = "SELECT client_uuid, first_seen_at, MAX(last_seen_at, COALESCE((SELECT last_reported_at FROM device_reports AS r WHERE r.client_uuid = d.client_uuid), 0))
-    FROM (SELECT client_uuid, MIN(first_seen_at) AS first_seen_at, MAX(last_seen_at) AS last_seen_at FROM devices WHERE client_uuid > ?1 GROUP BY client_uuid ORDER BY client_uuid LIMIT ?2) AS d";
+    FROM (SELECT client_uuid, MIN(first_seen_at) AS first_seen_at, MAX(last_seen_at) AS last_seen_at FROM devices WHERE client_uuid >= ?1 AND client_uuid <= ?3 GROUP BY client_uuid ORDER BY client_uuid LIMIT ?2) AS d";
 const LIST_REFUSED: &str = "SELECT client_uuid, MIN(stamp) / 1000000, MAX(stamp) / 1000000 FROM refusals
-    WHERE client_uuid > ?1 AND stamp >= ?3 GROUP BY client_uuid ORDER BY client_uuid LIMIT ?2";
+    WHERE client_uuid >= ?1 AND client_uuid <= ?4 AND stamp >= ?3 GROUP BY client_uuid ORDER BY client_uuid LIMIT ?2";
+const RESET_AT: &str = "SELECT reset_stamp FROM device_resets WHERE client_uuid = ?1";
 const LIST_SEATS: &str = "SELECT item_id, active_until FROM seats WHERE client_uuid = ?1 AND active_until > ?2 ORDER BY item_id";
 
-pub(super) const STATEMENTS: &[&str] = &[UPSERT, RESET, TICKETS, EXISTS, REPORTED, LIST, LIST_REFUSED, LIST_SEATS];
+pub(super) const STATEMENTS: &[&str] = &[UPSERT, RESET, TICKETS, EXISTS, REPORTED, LIST, LIST_REFUSED, RESET_AT, LIST_SEATS];
 
 /// Keeps the two latest tickets, whatever order they come in. Two servers may give them at
 /// the same microsecond: then the text decides. A repeated request gets the same ticket
@@ -114,21 +152,20 @@ pub fn is_known(ledger: &Ledger<'_>, client: ClientUuid) -> Result<bool, Error> 
     Ok(ledger.connection().prepare_cached(EXISTS)?.query_row(params![client.bytes()], |row| row.get(0))?)
 }
 
-/// At most `limit` devices after a UUID, in order of their UUIDs, with the seats that are
+/// At most `limit` devices of a range, in order of their UUIDs, with the seats that are
 /// active at `now` (seconds) and the refusals of the last 30 days; devices that were only
 /// refused are among them.
-pub fn list(connection: &Connection, after: Option<ClientUuid>, limit: usize, now: i64) -> Result<Vec<Device>, Error> {
-    let after = after.map_or(vec![], |client| client.bytes().to_vec());
+pub fn list(connection: &Connection, range: &Range, limit: usize, now: i64) -> Result<Vec<Device>, Error> {
     let since = now - refusals::KEPT / 1_000_000;
     let mut seen: BTreeMap<ClientUuid, (i64, i64)> = BTreeMap::new();
     let mut statement = connection.prepare_cached(LIST)?;
-    let mut rows = statement.query(params![after, limit as i64])?;
+    let mut rows = statement.query(params![range.from, limit as i64, range.to])?;
     while let Some(row) = rows.next()? {
         seen.insert(ClientUuid::from_bytes(row.get(0)?), (row.get(1)?, row.get(2)?));
     }
     let mut refused = BTreeSet::new();
     let mut statement = connection.prepare_cached(LIST_REFUSED)?;
-    let mut rows = statement.query(params![after, limit as i64, since * 1_000_000])?;
+    let mut rows = statement.query(params![range.from, limit as i64, since * 1_000_000, range.to])?;
     while let Some(row) = rows.next()? {
         let (client, first, last): (_, i64, i64) = (ClientUuid::from_bytes(row.get(0)?), row.get(1)?, row.get(2)?);
         refused.insert(client);
@@ -147,4 +184,33 @@ fn list_seats(connection: &Connection, client: ClientUuid, now: i64) -> Result<V
     let mut statement = connection.prepare_cached(LIST_SEATS)?;
     let rows = statement.query_map(params![client.bytes(), now], |row| Ok((ItemId(row.get::<_, i64>(0)? as u64), row.get(1)?)))?;
     Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// When the admin last reset a device, seconds since 1970.
+pub fn find_reset(connection: &Connection, client: ClientUuid) -> Result<Option<i64>, Error> {
+    let stamp: Option<Micros> = connection.prepare_cached(RESET_AT)?.query_row(params![client.bytes()], |row| row.get(0)).optional()?;
+    Ok(stamp.map(|stamp| stamp.div_euclid(1_000_000)))
+}
+
+/// A device, if it was ever authorized or refused.
+pub fn find(connection: &Connection, client: ClientUuid, now: i64) -> Result<Option<Device>, Error> {
+    let range = Range { from: client.bytes().to_vec(), to: *client.bytes() };
+    Ok(list(connection, &range, 1, now)?.pop())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_prefix_covers_what_begins_with_it_and_a_page_begins_after_the_last() {
+        let range = Range::with_prefix("6F1c2b9e-0").unwrap();
+        assert_eq!(range.from[..6], [0x6f, 0x1c, 0x2b, 0x9e, 0x00, 0x00]);
+        assert_eq!(range.to[..6], [0x6f, 0x1c, 0x2b, 0x9e, 0x0f, 0xff]);
+        let client: ClientUuid = "6f1c2b9e-0d5a-4b7e-9a53-3f2d1c0b9a88".parse().unwrap();
+        let after = range.after(client);
+        assert!(after.from > client.bytes().to_vec() && after.from < "6f1c2b9e-0d5a-4b7e-9a53-3f2d1c0b9a89".parse::<ClientUuid>().unwrap().bytes().to_vec());
+        assert_eq!(Range::with_prefix(""), Some(Range { from: vec![0; 16], to: [0xff; 16] }));
+        assert!(Range::with_prefix("xyz").is_none() && Range::with_prefix(&"0".repeat(33)).is_none());
+    }
 }

@@ -553,6 +553,11 @@ pub fn list_after(connection: &Connection, origin: ServerUuid, sequence: u64, li
 /// Walks the whole chain of every origin. Returns how many facts there are, or where the
 /// chain is broken.
 pub fn verify_chain(connection: &Connection) -> Result<u64, Error> {
+    verify_chain_telling(connection, |_| {})
+}
+
+/// The same; `progress` hears now and then how many facts were found to be in order.
+pub fn verify_chain_telling(connection: &Connection, mut progress: impl FnMut(u64)) -> Result<u64, Error> {
     let mut count = 0;
     for origin in list_origins(connection)? {
         let mut last = Head { sequence: 0, stamp: 0, hash: GENESIS };
@@ -566,6 +571,7 @@ pub fn verify_chain(connection: &Connection) -> Result<u64, Error> {
                 count += 1;
             }
             last = end;
+            progress(count);
         }
     }
     Ok(count)

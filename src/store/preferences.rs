@@ -25,6 +25,9 @@ pub struct PreferenceChanged {
     pub by: String,
 }
 
+/// The name under which the URLs for license keys are kept, a list of texts.
+pub const SERVER_URLS: &str = "server_urls";
+
 const PUT: &str = "INSERT INTO preferences (name, value, epoch, version, origin) VALUES (?1, ?2, ?3, ?4, ?5)
     ON CONFLICT (name) DO UPDATE SET value = ?2, epoch = ?3, version = ?4, origin = ?5
     WHERE (excluded.epoch, excluded.version, excluded.origin) > (epoch, version, origin)";
@@ -36,6 +39,10 @@ pub(super) const STATEMENTS: &[&str] = &[PUT, FIND];
 pub(super) fn apply(ledger: &mut Ledger<'_>, origin: ServerUuid, body: &PreferenceChanged) -> Result<(), Error> {
     let row = params![body.name, body.value, body.epoch as i64, body.version as i64, origin.bytes()];
     ledger.connection().prepare_cached(PUT)?.execute(row)?;
+    if body.name == SERVER_URLS {
+        // License keys are made from what the catalog has.
+        ledger.forget_catalog();
+    }
     Ok(())
 }
 

@@ -147,12 +147,7 @@ pub fn read_active(connection: &Connection, item: ItemId, now: i64) -> Result<u6
 }
 
 /// How many seats of the item the admin has freed by hand.
-pub fn count_admin_releases(ledger: &Ledger<'_>, item: ItemId) -> Result<u64, Error> {
-    read_admin_releases(ledger.connection(), item)
-}
-
-/// The same, for pages.
-pub fn read_admin_releases(connection: &Connection, item: ItemId) -> Result<u64, Error> {
+pub fn count_admin_releases(connection: &Connection, item: ItemId) -> Result<u64, Error> {
     let count: i64 = connection.prepare_cached(RELEASES)?.query_row(params![item.0 as i64], |row| row.get(0))?;
     Ok(count as u64)
 }

@@ -81,6 +81,8 @@ const AUTHORIZATIONS: &str =
     "SELECT COALESCE(SUM(count) FILTER (WHERE outcome = 0), 0), COALESCE(SUM(count) FILTER (WHERE outcome <> 0), 0) FROM authorization_days
     WHERE (?1 IS NULL OR code_id = ?1) AND item_id = ?2 AND day BETWEEN ?3 AND ?4";
 
+const REQUESTS_SINCE: &str = "SELECT COALESCE(SUM(granted), 0), COALESCE(SUM(refused), 0) FROM slot_activity WHERE code_id = ?1 AND item_id = 0 AND slot >= ?2";
+
 pub(super) const STATEMENTS: &[&str] = &[
     ADD_ITEM,
     ADD_DAY,
@@ -96,6 +98,7 @@ pub(super) const STATEMENTS: &[&str] = &[
     BY_MODULE,
     DEVICES,
     AUTHORIZATIONS,
+    REQUESTS_SINCE,
 ];
 
 /// Counts what a report was charged to.
@@ -232,4 +235,11 @@ pub fn read(connection: &Connection, scope: Scope) -> Result<Usage, Error> {
     let (granted, refused): (i64, i64) =
         connection.prepare_cached(AUTHORIZATIONS)?.query_row(params![code, counted, scope.from_day, scope.to_day], |row| Ok((row.get(0)?, row.get(1)?)))?;
     Ok(Usage { by_type, by_module, devices: devices as u64, granted: granted as u64, refused: refused as u64 })
+}
+
+/// How many authorization requests of a code were granted, and how many refused, in the slots
+/// that start at `since` (seconds since 1970) or later.
+pub fn read_requests_since(connection: &Connection, code: CodeId, since: i64) -> Result<(u64, u64), Error> {
+    let sums: (i64, i64) = connection.prepare_cached(REQUESTS_SINCE)?.query_row(params![code.bytes(), since], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    Ok((sums.0 as u64, sums.1 as u64))
 }

@@ -83,7 +83,8 @@ fn requests_over_http_2_are_served_like_any_other() {
     let (_, status, problem) = post(b"{", "/api/v1/authorize");
     assert_eq!((status.as_str(), serde_json::from_str::<Value>(&problem).expect("a problem")["code"].clone()), ("400", json!(200)));
     let (version, status, problem) = curl(&site, &[], "/api/v1/admin/licenses");
-    assert_eq!((version.as_str(), status.as_str()), ("2", "404"));
+    assert_eq!((version.as_str(), status.as_str()), ("2", "401"));
+    assert_eq!(serde_json::from_str::<Value>(&problem).expect("a problem")["status"], 401);
     assert!(!problem.contains("216998"), "{problem}");
 }
 

@@ -12,6 +12,7 @@ use crate::commands::Refusal;
 use crate::commands::preferences::Remember;
 use crate::commands::users::{HashedPassword, PASSWORD_MIN, SetUp};
 use crate::http::Context;
+use crate::http::admin_api::users::hash;
 use crate::http::caller::{Caller, address_of};
 use crate::http::problem::Failure;
 use crate::http::session::{COOKIE, cookie};
@@ -89,11 +90,6 @@ pub async fn set_up(context: Data<Context>, request: HttpRequest, payload: Paylo
         Ok(user) => begin(&context, &request, &user, "/admin/").await,
         Err(refusal) => Ok(page_with(StatusCode::BAD_REQUEST, &setup_page(&context, &name, Some(&refusal)))?),
     }
-}
-
-/// Hashing takes a while: off the event loop.
-pub async fn hash(password: String) -> Result<Result<HashedPassword, Refusal>, Failure> {
-    Ok(actix_web::web::block(move || HashedPassword::of(&password)).await.map_err(|_| crate::store::Error::Stopped)?)
 }
 
 async fn begin(context: &Context, request: &HttpRequest, user: &User, next: &str) -> PageResult {

@@ -19,11 +19,21 @@
 //! | [`handshake`] | one handshake code: key, snippets, everything that can be edited |
 //! | [`snippets`] | what a developer pastes into an application |
 //! | [`api`] | what programs can call |
+//! | [`devices`] [`offline`] | devices, their seats, why they were refused; those without network |
+//! | [`alerts`] | what is over a threshold |
+//! | [`servers`] | this server, its partner, its backups |
+//! | [`audit`] | who did what when |
+//! | [`security`] [`users`] | who may come in, who is in, what HTTPS shows |
+//! | [`settings`] | what is set while the server runs |
+//! | [`shown`] | ready-made values for templates |
 
+pub mod alerts;
 pub mod api;
+pub mod audit;
 pub mod chart;
 pub mod chrome;
 mod day_details;
+pub mod devices;
 pub mod entrance;
 pub mod form;
 pub mod guard;
@@ -34,8 +44,14 @@ mod item_use;
 pub mod license_import;
 pub mod licenses;
 pub mod listing;
+pub mod offline;
+pub mod security;
+pub mod servers;
+pub mod settings;
+pub mod shown;
 pub mod snippets;
 pub mod statistics;
+pub mod users;
 pub mod vendors;
 
 use actix_web::middleware::from_fn;
@@ -72,6 +88,37 @@ pub fn configure(config: &mut ServiceConfig) {
         .route("/handshakes/{code}/delete", post().to(handshake::delete))
         .route("/api", get().to(api::show))
         .route("/statistics", get().to(statistics::show))
+        .route("/devices", get().to(devices::list))
+        .route("/devices/refusals", get().to(devices::latest))
+        .route("/devices/offline", get().to(offline::show))
+        .route("/devices/offline/authorize", post().to(offline::authorize))
+        .route("/devices/offline/reports", post().to(offline::take_reports))
+        .route("/devices/offline/save", post().to(offline::save))
+        .route("/devices/{uuid}", get().to(devices::show))
+        .route("/devices/{uuid}/release", post().to(devices::release))
+        .route("/devices/{uuid}/reset", post().to(devices::reset))
+        .route("/alerts", get().to(alerts::show))
+        .route("/alerts", post().to(alerts::set))
+        .route("/servers", get().to(servers::show))
+        .route("/audit", get().to(audit::show))
+        .route("/audit/export", get().to(audit::export))
+        .route("/audit/check", post().to(audit::check))
+        .route("/security", get().to(users::list))
+        .route("/security/users", post().to(users::add))
+        .route("/security/users/{name}", get().to(users::show))
+        .route("/security/users/{name}", post().to(users::change))
+        .route("/security/users/{name}/delete", post().to(users::delete))
+        .route("/security/sessions", get().to(security::list_sessions))
+        .route("/security/sessions/{id}/end", post().to(security::end_session))
+        .route("/security/tokens", get().to(security::list_tokens))
+        .route("/security/tokens", post().to(security::add_token))
+        .route("/security/tokens/{name}/delete", post().to(security::delete_token))
+        .route("/security/certificate", get().to(security::show_certificate))
+        .route("/security/ca.pem", get().to(security::authority))
+        .route("/security/password", get().to(users::show_password))
+        .route("/security/password", post().to(users::change_password))
+        .route("/settings", get().to(settings::show))
+        .route("/settings", post().to(settings::change))
         .default_service(web::route().to(chrome::nowhere));
     config.service(pages);
 }

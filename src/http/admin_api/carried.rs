@@ -6,8 +6,10 @@ use actix_web::{HttpRequest, HttpResponse};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::audit::remember;
 use crate::documents::carried::{self, Kind};
 use crate::http::body::{read_json, read_json_within};
+use crate::http::caller::Caller;
 use crate::http::problem::Failure;
 use crate::http::{Context, client_api};
 use crate::protocol::authorize::AuthorizeRequest;
@@ -64,22 +66,31 @@ pub struct TakenReports {
     (status = 200, description = "The authorization, to be carried back to the device", body = CarriedAnswer),
     (status = "4XX", description = "Refused; `detail` says what to do", body = Problem, content_type = "application/problem+json"),
 ))]
-pub async fn authorize(context: Data<Context>, request: HttpRequest, payload: Payload) -> Result<HttpResponse, Failure> {
+pub async fn authorize(caller: Caller, context: Data<Context>, request: HttpRequest, payload: Payload) -> Result<HttpResponse, Failure> {
     let body: CarriedRequest = read_json(&context, &request, payload).await?;
-    let mut request: AuthorizeRequest = read(Kind::Request, "request", &body.request)?;
+    Ok(HttpResponse::Ok().json(answer_request(&context, &caller, &body.request).await?))
+}
+
+/// Answers what a device wrote.
+///
+/// # Errors
+/// It is no request, or the device is refused.
+pub async fn answer_request(context: &Context, caller: &Caller, text: &str) -> Result<CarriedAnswer, Failure> {
+    let mut request: AuthorizeRequest = read(Kind::Request, "request", text)?;
     request.validate()?;
     let client_uuid = request.client_uuid.to_string();
-    let answer = client_api::grant(&context, request, None, ADDRESS.to_owned()).await?;
+    let answer = client_api::grant(context, request, None, ADDRESS.to_owned()).await?;
+    remember(context, caller, "device_authorized_by_hand", format!("device {client_uuid}"), format!("until {}", answer.expires_at)).await?;
     let summary = format!(
         "Tollkeeper authorization of device {client_uuid}, until {}\nIt answers the last request that the device wrote; carry it there.\n",
         answer.expires_at
     );
-    Ok(HttpResponse::Ok().json(CarriedAnswer {
+    Ok(CarriedAnswer {
         client_uuid,
         expires_at: answer.expires_at.clone(),
         authorization: carried::file(Kind::Authorization, &answer, &summary),
         line: carried::line(Kind::Authorization, &answer),
-    }))
+    })
 }
 
 /// `POST /devices/reports`
@@ -87,17 +98,25 @@ pub async fn authorize(context: Data<Context>, request: HttpRequest, payload: Pa
     (status = 200, description = "What became of the reports, with the receipt for the device", body = TakenReports),
     (status = "4XX", description = "Refused; `detail` says what to do", body = Problem, content_type = "application/problem+json"),
 ))]
-pub async fn take_reports(context: Data<Context>, request: HttpRequest, payload: Payload) -> Result<HttpResponse, Failure> {
+pub async fn take_reports(caller: Caller, context: Data<Context>, request: HttpRequest, payload: Payload) -> Result<HttpResponse, Failure> {
     let body: CarriedReports = read_json_within(&context, &request, payload, 2 * carried::MAX_BYTES).await?;
-    let ReportsRequest { client_uuid, authorization, reports } = read(Kind::Reports, "reports", &body.reports)?;
+    Ok(HttpResponse::Ok().json(take_file(&context, &caller, &body.reports).await?))
+}
+
+/// Takes the reports that a device wrote.
+///
+/// # Errors
+/// It is no file of reports, something in it makes no sense, or the device was never let in here.
+pub async fn take_file(context: &Context, caller: &Caller, text: &str) -> Result<TakenReports, Failure> {
+    let ReportsRequest { client_uuid, authorization, reports } = read(Kind::Reports, "reports", text)?;
     let mut requests: Vec<ReportsRequest> =
         reports.chunks(REPORTS_MAX).map(|chunk| ReportsRequest { client_uuid, authorization: authorization.clone(), reports: chunk.to_vec() }).collect();
     // Nothing is taken of a file in which something makes no sense.
     requests.iter_mut().try_for_each(ReportsRequest::validate)?;
     let mut whole: Option<ReportsAnswer> = None;
     for request in requests {
-        let claims = client_api::check_authorization(&context, &request.authorization, client_uuid)?;
-        let answer = client_api::take_reports(&context, request, claims).await?;
+        let claims = client_api::check_authorization(context, &request.authorization, client_uuid)?;
+        let answer = client_api::take_reports(context, request, claims).await?;
         match &mut whole {
             None => whole = Some(answer),
             Some(whole) => {
@@ -111,13 +130,15 @@ pub async fn take_reports(context: Data<Context>, request: HttpRequest, payload:
     }
     let answer = whole.ok_or_else(|| Failure::malformed("reports", "there is no report in this file"))?;
     let summary = format!("Tollkeeper receipt for device {client_uuid}: {} reports are on this server\n", answer.accepted.len() + answer.duplicate.len());
-    Ok(HttpResponse::Ok().json(TakenReports {
+    let told = format!("{} taken, {} were here already, {} not taken", answer.accepted.len(), answer.duplicate.len(), answer.rejected.len());
+    remember(context, caller, "reports_carried", format!("device {client_uuid}"), told).await?;
+    Ok(TakenReports {
         client_uuid: client_uuid.to_string(),
         accepted: answer.accepted.len(),
         duplicate: answer.duplicate.len(),
         rejected: answer.rejected.clone(),
         receipt: carried::file(Kind::Receipt, &answer, &summary),
-    }))
+    })
 }
 
 fn read<T: serde::de::DeserializeOwned>(kind: Kind, field: &str, text: &str) -> Result<T, Failure> {

@@ -14,13 +14,14 @@ use crate::http::problem::Failure;
 use crate::licensing::{ClientUuid, ItemId};
 use crate::protocol::{ErrorCode, Problem};
 use crate::store::catalog::Catalog;
+use crate::store::devices::{Device, Range};
 use crate::store::refusals::Refusal;
-use crate::store::{devices, refusals};
+use crate::store::{Error, Reader, devices, refusals, seats};
 
 /// Most devices in one answer.
 pub const PAGE_MAX: usize = 1_000;
 /// Most refusals in the listing of all devices'.
-const LATEST_MAX: usize = 200;
+pub const LATEST_MAX: usize = 200;
 
 /// A device in a listing.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
@@ -67,18 +68,58 @@ pub struct TriedRow {
     pub code: u16,
     /// What that code means.
     pub reason: String,
+    /// The field at which it stopped, such as `version`.
+    #[serde(default)]
+    pub field: String,
     /// What the item permits.
     pub expected: String,
     /// What was asked for or found.
     pub given: String,
 }
 
-fn refusal_row(catalog: &Catalog, refusal: Refusal) -> RefusalRow {
+impl DeviceRow {
+    /// A device for a listing.
+    pub fn of(catalog: &Catalog, device: Device) -> Self {
+        Self {
+            client_uuid: device.client.to_string(),
+            first_seen: rfc3339(device.first_seen_at),
+            last_seen: rfc3339(device.last_seen_at),
+            refusals: device.refusals.into_iter().map(|refusal| refusal_row(catalog, refusal)).collect(),
+            seats: device.seats.into_iter().map(|(item, until)| SeatRow { item_id: item.0, active_until: rfc3339(until), releases_left: None }).collect(),
+        }
+    }
+}
+
+/// Which field an error code of domain §9 is about.
+const fn field_of(code: u16) -> &'static str {
+    match code {
+        102 => "session password",
+        103 => "domain",
+        106 => "product",
+        107 => "version",
+        108 => "deployment type",
+        109 => "edition",
+        111 => "end of validity",
+        112 => "begin of validity",
+        113 => "revocation",
+        114 => "application ID or process name",
+        115 => "charge way",
+        120 => "quota and grace",
+        124 => "needed item",
+        151 => "ticket",
+        204 => "module",
+        _ => "",
+    }
+}
+
+/// A refusal for a listing.
+pub fn refusal_row(catalog: &Catalog, refusal: Refusal) -> RefusalRow {
     let code = refusal.code.and_then(|code| catalog.find_code(code));
     let tried = refusal.tried.into_iter().map(|tried| TriedRow {
         item_id: tried.item.0,
         code: tried.reason,
         reason: ErrorCode::from_number(tried.reason).map_or(String::new(), |code| code.title().to_owned()),
+        field: field_of(tried.reason).to_owned(),
         expected: tried.expected,
         given: tried.given,
     });
@@ -100,35 +141,81 @@ pub struct SeatRow {
     pub item_id: u64,
     /// When the seat is free again, unless it is refreshed.
     pub active_until: String,
+    /// How often seats of the item may still be freed by hand; only where one device is shown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub releases_left: Option<u64>,
+}
+
+/// How often seats of an item may still be freed by hand.
+pub fn releases_left(reader: &Reader, catalog: &Catalog, item: ItemId) -> Result<u64, Error> {
+    let allowance = catalog.find_item(item).map_or(0, |entry| u64::from(entry.item.release_allowance));
+    Ok(allowance.saturating_sub(seats::count_admin_releases(reader, item)?))
 }
 
 /// Which page of the listing.
 #[derive(Debug, Deserialize)]
 pub struct Page {
     after: Option<String>,
+    search: Option<String>,
 }
 
-/// `GET /devices?after=UUID`: at most [`PAGE_MAX`] devices, in order of their UUIDs.
-#[utoipa::path(get, path = "/api/v1/admin/devices", tag = "devices", security(("bearer" = [])), params(("after" = Option<String>, Query, description = "The last UUID of the page before")), responses(
+/// Which devices a question is about.
+///
+/// # Errors
+/// The field that is wrong.
+pub fn range_of(search: &str, after: &str) -> Result<Range, (&'static str, String)> {
+    let told = || ("search", format!("'{}' is not the beginning of a UUID: give hexadecimal digits such as 6f1c2b9e", crate::licensing::id::shorten(search)));
+    let range = Range::with_prefix(search.trim()).ok_or_else(told)?;
+    match after {
+        "" => Ok(range),
+        after => Ok(range.after(after.parse().map_err(|bad: crate::licensing::id::BadName| ("after", bad.to_string()))?)),
+    }
+}
+
+/// `GET /devices?search=PREFIX&after=UUID`: at most [`PAGE_MAX`] devices, in order of their UUIDs.
+#[utoipa::path(get, path = "/api/v1/admin/devices", tag = "devices", security(("bearer" = [])), params(("search" = Option<String>, Query, description = "What the UUID begins with"), ("after" = Option<String>, Query, description = "The last UUID of the page before")), responses(
     (status = 200, description = "At most 1,000 devices, in order of their UUIDs", body = Vec<DeviceRow>),
     (status = "4XX", description = "Refused; `detail` says what to do", body = Problem, content_type = "application/problem+json"),
 ))]
 pub async fn list(context: Data<Context>, page: Query<Page>) -> Result<HttpResponse, Failure> {
-    let after = page.after.as_deref().map(|text| parse::<ClientUuid>("after", text)).transpose()?;
+    let (search, after) = (page.search.as_deref().unwrap_or_default(), page.after.as_deref().unwrap_or_default());
+    let range = range_of(search, after).map_err(|(field, text)| Failure::malformed(field, text))?;
     let now = context.clock.now_seconds();
-    let found = context.read(move |reader| devices::list(reader, after, PAGE_MAX, now)).await?;
+    let found = context.read(move |reader| devices::list(reader, &range, PAGE_MAX, now)).await?;
     let catalog = context.writer().catalog();
-    let rows: Vec<_> = found
-        .into_iter()
-        .map(|device| DeviceRow {
-            client_uuid: device.client.to_string(),
-            first_seen: rfc3339(device.first_seen_at),
-            last_seen: rfc3339(device.last_seen_at),
-            refusals: device.refusals.into_iter().map(|refusal| refusal_row(&catalog, refusal)).collect(),
-            seats: device.seats.into_iter().map(|(item, until)| SeatRow { item_id: item.0, active_until: rfc3339(until) }).collect(),
+    Ok(HttpResponse::Ok().json(found.into_iter().map(|device| DeviceRow::of(&catalog, device)).collect::<Vec<_>>()))
+}
+
+/// `GET /devices/{uuid}`
+#[utoipa::path(get, path = "/api/v1/admin/devices/{uuid}", tag = "devices", security(("bearer" = [])), params(("uuid" = String, Path, description = "The device's client UUID")), responses(
+    (status = 200, description = "The device, with how often its seats may still be freed by hand", body = DeviceRow),
+    (status = "4XX", description = "Refused; `detail` says what to do", body = Problem, content_type = "application/problem+json"),
+))]
+pub async fn show(context: Data<Context>, client: Path<String>) -> Result<HttpResponse, Failure> {
+    let client: ClientUuid = parse("uuid", &client)?;
+    let (device, left) = find(&context, client).await?.ok_or_else(|| unknown(client))?;
+    let mut row = DeviceRow::of(&context.writer().catalog(), device);
+    for (seat, left) in row.seats.iter_mut().zip(left) {
+        seat.releases_left = Some(left);
+    }
+    Ok(HttpResponse::Ok().json(row))
+}
+
+/// Nothing is known of a device.
+pub fn unknown(client: ClientUuid) -> Failure {
+    crate::commands::Refusal::NotFound(format!("device {client} never asked this server: `device list` shows the devices")).into()
+}
+
+/// A device, and for each of its seats how often seats of that item may still be freed by hand.
+pub async fn find(context: &Context, client: ClientUuid) -> Result<Option<(Device, Vec<u64>)>, Failure> {
+    let (now, catalog) = (context.clock.now_seconds(), context.writer().catalog());
+    context
+        .read(move |reader| {
+            let Some(device) = devices::find(reader, client, now)? else { return Ok(None) };
+            let left = device.seats.iter().map(|(item, _)| releases_left(reader, &catalog, *item)).collect::<Result<_, _>>()?;
+            Ok(Some((device, left)))
         })
-        .collect();
-    Ok(HttpResponse::Ok().json(rows))
+        .await
 }
 
 /// `GET /devices/{uuid}/refusals`: why a device was refused in the last 30 days, newest first.

@@ -193,7 +193,7 @@ impl Stock {
             }
             .to_owned(),
             release_allowance: item.release_allowance,
-            releases_used: seats::read_admin_releases(reader, item.item_id)?,
+            releases_used: seats::count_admin_releases(reader, item.item_id)?,
             depends_on: item.depends_on.map(|id| id.0),
             renews: item.renews.map(|id| id.0),
             renewed_by: renewed_by.map(|other| other.item.item_id.0).collect(),

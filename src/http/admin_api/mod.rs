@@ -10,13 +10,29 @@
 //! | [`devices`] | devices and the seats they hold |
 //! | [`carried`] | what is carried to and from devices without network |
 //! | [`statistics`] [`trend`] [`details`] | what was used: in sum, day by day, one day in detail |
+//! | [`alerts`] | what is over a threshold now |
+//! | [`audit`] | who did what when, and whether the journal is in order |
+//! | [`users`] [`sessions`] [`tokens`] | who may come in, and who is in |
+//! | [`certificate`] | what HTTPS shows |
+//! | [`servers`] | this server, its partner, its backups |
+//! | [`settings`] | what the admin sets while it runs |
+//! | [`description`] | the description of these last ones |
 
+pub mod alerts;
+pub mod audit;
 pub mod carried;
+pub mod certificate;
+pub mod description;
 pub mod details;
 pub mod devices;
 pub mod handshakes;
 pub mod items;
 pub mod licenses;
+pub mod servers;
+pub mod sessions;
+pub mod settings;
 pub mod statistics;
+pub mod tokens;
 pub mod trend;
+pub mod users;
 pub mod vendors;

@@ -1,0 +1,46 @@
+//! The part of the API's description that looks after the site itself.
+
+use utoipa::OpenApi;
+
+use super::{alerts, audit, certificate, devices, servers, sessions, settings, tokens, users};
+
+#[derive(OpenApi)]
+#[openapi(
+    paths(
+        devices::show,
+        alerts::list,
+        audit::list,
+        audit::export,
+        audit::show_check,
+        audit::begin_check,
+        users::list,
+        users::add,
+        users::change,
+        users::delete,
+        users::reset,
+        tokens::list,
+        tokens::add,
+        tokens::delete,
+        sessions::list,
+        sessions::end,
+        certificate::show,
+        certificate::authority,
+        servers::show,
+        servers::backups,
+        settings::show,
+        settings::change,
+    ),
+    tags(
+        (name = "alerts", description = "Administration: what is over a threshold."),
+        (name = "audit", description = "Administration: who did what when, and whether the journal is in order."),
+        (name = "users", description = "Administration: users, tokens, sessions."),
+        (name = "servers", description = "Administration: this server, its partner, its backups, its certificate."),
+        (name = "settings", description = "Administration: what is set while the server runs."),
+    )
+)]
+struct Description;
+
+/// That part.
+pub fn describe() -> utoipa::openapi::OpenApi {
+    Description::openapi()
+}

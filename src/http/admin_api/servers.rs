@@ -1,0 +1,136 @@
+//! This server, its partner and its backups, as they truly stand. Pairing and backups belong to a
+//! later version: until then there is none of either, and that is what is told.
+
+use actix_web::HttpResponse;
+use actix_web::web::Data;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::clock::rfc3339;
+use crate::http::Context;
+use crate::http::problem::Failure;
+use crate::protocol::Problem;
+use crate::store::{Command, Error, Ledger};
+
+/// What is known of this server.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct ServerRow {
+    /// Its UUID.
+    pub server_uuid: String,
+    /// `primary`.
+    pub role: String,
+    /// Its version.
+    pub version: String,
+    /// Since when it runs.
+    pub started_at: String,
+    /// Where its data is.
+    pub data_directory: String,
+    /// How large its database is on the disk, in bytes.
+    pub database_bytes: u64,
+    /// How many facts it recorded.
+    pub facts: u64,
+    /// When it recorded the last one, if any.
+    pub last_fact_at: Option<String>,
+}
+
+/// The servers of the site.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct StandbyAnswer {
+    /// This server.
+    pub this: ServerRow,
+    /// Its partner; `null`: none is paired.
+    pub partner: Option<ServerRow>,
+    /// Facts that are on this server alone.
+    pub facts_at_risk: u64,
+}
+
+/// A file in the directory of backups.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct BackupRow {
+    /// Its name.
+    pub name: String,
+    /// Its size.
+    pub bytes: u64,
+    /// When it was written.
+    pub written_at: String,
+}
+
+/// The backups there are.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct BackupsAnswer {
+    /// Where they are.
+    pub directory: String,
+    /// Whether this server makes them by itself.
+    pub automatic: bool,
+    /// The files, newest first.
+    pub files: Vec<BackupRow>,
+}
+
+/// Asks the writer, which knows without looking.
+struct ReadHead;
+
+impl Command for ReadHead {
+    type Answer = (u64, i64);
+
+    fn execute(&self, ledger: &mut Ledger<'_>) -> Result<Self::Answer, Error> {
+        Ok((ledger.sequence(), ledger.recorded_at()))
+    }
+}
+
+/// How the servers of the site stand.
+pub async fn standing(context: &Context) -> Result<StandbyAnswer, Failure> {
+    let (facts, recorded_at) = context.writer().submit(ReadHead).await?;
+    let database = context.data.join("tollkeeper.db");
+    let size = |path: &std::path::Path| std::fs::metadata(path).map_or(0, |metadata| metadata.len());
+    let this = ServerRow {
+        server_uuid: context.site.uuid().to_string(),
+        role: "primary".to_owned(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        started_at: rfc3339(context.started_at),
+        data_directory: std::path::absolute(&context.data).unwrap_or_else(|_| context.data.clone()).display().to_string(),
+        database_bytes: size(&database) + size(&database.with_extension("db-wal")),
+        facts,
+        last_fact_at: (facts > 0).then(|| rfc3339(recorded_at)),
+    };
+    Ok(StandbyAnswer { this, partner: None, facts_at_risk: facts })
+}
+
+/// The backups there are.
+pub async fn find_backups(context: &Context) -> Result<BackupsAnswer, Failure> {
+    let directory = context.data.join("backups");
+    let told = std::path::absolute(&directory).unwrap_or_else(|_| directory.clone()).display().to_string();
+    let mut files = actix_web::web::block(move || read_backups(&directory)).await.map_err(|_| Error::Stopped)?.map_err(|error| Error::Io(error.to_string()))?;
+    files.sort_by(|one, other| (&other.written_at, &other.name).cmp(&(&one.written_at, &one.name)));
+    Ok(BackupsAnswer { directory: told, automatic: false, files })
+}
+
+fn read_backups(directory: &std::path::Path) -> std::io::Result<Vec<BackupRow>> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(directory)? {
+        let entry = entry?;
+        let metadata = entry.metadata()?;
+        if metadata.is_file() {
+            let written = metadata.modified()?.duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_secs() as i64);
+            files.push(BackupRow { name: entry.file_name().to_string_lossy().into_owned(), bytes: metadata.len(), written_at: rfc3339(written) });
+        }
+    }
+    Ok(files)
+}
+
+/// `GET /standby`
+#[utoipa::path(get, path = "/api/v1/admin/standby", tag = "servers", security(("bearer" = [])), responses(
+    (status = 200, description = "This server, its partner, and what would be lost now", body = StandbyAnswer),
+    (status = "4XX", description = "Refused; `detail` says what to do", body = Problem, content_type = "application/problem+json"),
+))]
+pub async fn show(context: Data<Context>) -> Result<HttpResponse, Failure> {
+    Ok(HttpResponse::Ok().json(standing(&context).await?))
+}
+
+/// `GET /backups`
+#[utoipa::path(get, path = "/api/v1/admin/backups", tag = "servers", security(("bearer" = [])), responses(
+    (status = 200, description = "The backups there are", body = BackupsAnswer),
+    (status = "4XX", description = "Refused; `detail` says what to do", body = Problem, content_type = "application/problem+json"),
+))]
+pub async fn backups(context: Data<Context>) -> Result<HttpResponse, Failure> {
+    Ok(HttpResponse::Ok().json(find_backups(&context).await?))
+}
