@@ -11,7 +11,11 @@ use rusqlite::{Connection, OpenFlags};
 use super::Error;
 
 /// Numbered, forward only. The number is SQLite's `user_version` afterwards.
-pub const MIGRATIONS: &[(i64, &str)] = &[(1, include_str!("migrations/0001_initial.sql")), (2, include_str!("migrations/0002_whole_engine.sql"))];
+pub const MIGRATIONS: &[(i64, &str)] = &[
+    (1, include_str!("migrations/0001_initial.sql")),
+    (2, include_str!("migrations/0002_whole_engine.sql")),
+    (3, include_str!("migrations/0003_client_numbers.sql")),
+];
 
 /// The newest version this program knows.
 pub fn newest_version() -> i64 {
