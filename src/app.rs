@@ -19,9 +19,11 @@ use crate::commands::site::{HARDWARE_ROW, HardwareBinding, VendorFiles};
 use crate::documents::secret::SecretKey;
 use crate::documents::{Hardware, SealingKey, ServerIdentity, SigningKey, random_uuid, replace_file};
 use crate::http::Context;
+use crate::http::caller::TOKEN_USES_ROW;
 use crate::http::rate_limit::RateLimit;
 use crate::http::sandbox::Sandbox;
 use crate::http::server::{self, Listeners, Running};
+use crate::http::session::Sessions;
 use crate::http::tls::{self, Leaf, SiteAuthority, SwappableCertificate};
 use crate::licensing::ServerUuid;
 use crate::settings::Settings;
@@ -152,6 +154,7 @@ impl App {
         site.refresh_certificates(&Catalog::load(&connection).map_err(broken)?);
         let bound = if https_addresses.is_empty() { &http_addresses } else { &https_addresses };
         let server_urls = find_urls(settings, extent, bound, &connection)?;
+        let sessions = load_sessions(&connection)?;
         let store = Store::start(&path, connection, origin, Arc::clone(&clock), settings.limits.queue).map_err(broken)?;
 
         let admin_socket = match extent {
@@ -173,6 +176,7 @@ impl App {
             ca_pem: authority.ca_pem.clone(),
             ca_fingerprint,
             server_urls,
+            sessions,
             sandbox,
         });
         let patience = Duration::from_secs(settings.limits.shutdown_seconds);
@@ -331,6 +335,14 @@ fn load_hardware_binding(connection: &Connection, identity: &ServerIdentity, now
         local::put(connection, HARDWARE_ROW, &json).map_err(|error| failed(error.to_string()))?;
     }
     Ok(binding)
+}
+
+/// Nobody is logged in after a start; when tokens were last used is remembered.
+fn load_sessions(connection: &Connection) -> Result<Sessions, StartError> {
+    let sessions = Sessions::default();
+    let kept = local::find(connection, TOKEN_USES_ROW).map_err(|error| StartError::Data(error.to_string()))?;
+    sessions.learn_token_uses(kept.and_then(|json| serde_json::from_slice(&json).ok()).unwrap_or_default());
+    Ok(sessions)
 }
 
 /// URLs for license keys when the admin set none: a name stays a name, and the host's own

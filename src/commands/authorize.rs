@@ -294,7 +294,7 @@ impl Authorize {
         // A device moves from one item to another with its seat: it does not keep two.
         let client = self.request.client_uuid;
         for item in held.into_iter().filter(|id| !grant.items.iter().any(|granted| granted.item.item_id == *id)) {
-            ledger.record(&Body::SeatReleased(SeatReleased { client, item, by_admin: false }))?;
+            ledger.record(&Body::SeatReleased(SeatReleased { client, item, by_admin: false, by: None }))?;
         }
         // A repeat is decided and recorded like any request: it may ask for something else.
         let ticket = tickets.unwrap_or_else(|| self.fresh.ticket.simple().to_string());

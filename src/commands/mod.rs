@@ -13,6 +13,8 @@
 //! | [`revoke_license`] | the admin brings the vendor's revocation |
 //! | [`issue_statement`] | the admin wants a usage statement for the vendor |
 //! | [`handshake`] | the admin makes, edits, orders, stars or deletes handshake codes |
+//! | [`users`] [`tokens`] | who may administer: people with passwords, programs with tokens |
+//! | [`preferences`] | the admin sets something, or did something to be remembered |
 //! | [`site`] | what all of them know: identity, secret key, vendors, certificates |
 
 pub mod accept_reports;
@@ -21,11 +23,14 @@ pub mod handshake;
 pub mod import_license;
 pub mod issue_statement;
 mod payers;
+pub mod preferences;
 pub mod release_seat;
 pub mod reset_device;
 pub mod revoke_license;
 pub mod site;
+pub mod tokens;
 mod trial;
+pub mod users;
 
 pub use site::Site;
 

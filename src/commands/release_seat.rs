@@ -31,7 +31,7 @@ impl Command for ReleaseByDevice {
         let mut freed = 0;
         for item in self.claims.items.iter().map(|item| item.item_id) {
             if seats::holds(ledger, client, item, now)? {
-                ledger.record(&Body::SeatReleased(SeatReleased { client, item, by_admin: false }))?;
+                ledger.record(&Body::SeatReleased(SeatReleased { client, item, by_admin: false, by: None }))?;
                 freed += 1;
             }
         }
@@ -46,6 +46,8 @@ pub struct ReleaseByAdmin {
     pub client: ClientUuid,
     /// The item.
     pub item: ItemId,
+    /// Who asks.
+    pub by: String,
 }
 
 impl Command for ReleaseByAdmin {
@@ -69,7 +71,7 @@ impl Command for ReleaseByAdmin {
                 self.item
             ))));
         }
-        ledger.record(&Body::SeatReleased(SeatReleased { client: self.client, item: self.item, by_admin: true }))?;
+        ledger.record(&Body::SeatReleased(SeatReleased { client: self.client, item: self.item, by_admin: true, by: Some(self.by.clone()) }))?;
         Ok(Ok(allowance - done - 1))
     }
 }

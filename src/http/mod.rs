@@ -9,7 +9,11 @@
 //! | [`client_api`] | what devices call |
 //! | [`sealed`] | bodies that only device and server can read |
 //! | [`cors`] | which pages may read what devices call |
-//! | [`admin_api`] | what the commands (and later the pages) call, over the admin socket |
+//! | [`admin`] | the admin pages |
+//! | [`assets`] | style, scripts, icons |
+//! | [`admin_api`] | what commands, pages and programs with a token call |
+//! | [`caller`] | who asks for administration: console, token, user |
+//! | [`session`] | who is logged in |
 //! | [`sandbox`] | what `tollkeeper sandbox` adds: a clock to move, faults to switch on |
 //! | [`sdk`] | the client libraries, for developers to load or to take away |
 //! | [`ops`] | health, the API's reference, the front page |
@@ -18,8 +22,11 @@
 //! | [`idle`] | closes connections on which nothing happens |
 //! | [`server`] | listeners, limits, orderly stop |
 
+pub mod admin;
 pub mod admin_api;
+pub mod assets;
 pub mod body;
+pub mod caller;
 pub mod client_api;
 pub mod cors;
 pub mod idle;
@@ -32,6 +39,7 @@ pub mod sandbox;
 pub mod sdk;
 pub mod sealed;
 pub mod server;
+pub mod session;
 pub mod tls;
 
 use std::collections::BTreeMap;
@@ -63,6 +71,8 @@ pub struct Context {
     pub ca_fingerprint: String,
     /// URLs of this server, for license keys.
     pub server_urls: Vec<String>,
+    /// Who is logged in.
+    pub sessions: session::Sessions,
     /// What makes it a sandbox, if it is one.
     pub sandbox: Option<sandbox::Sandbox>,
 }

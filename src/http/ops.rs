@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use actix_web::HttpResponse;
 use actix_web::http::header;
-use actix_web::web::{Data, Path};
+use actix_web::web::Data;
 use askama::Template;
 
 use super::Context;
@@ -121,27 +121,6 @@ pub(super) fn page(template: &impl Template) -> Result<HttpResponse, Failure> {
 pub(super) fn broken(what: &str, error: &dyn std::error::Error) -> Failure {
     tracing::error!(%error, "{what} could not be made");
     Failure::new(ErrorCode::NotServing, format!("{what} could not be made; the server's log says why"))
-}
-
-#[derive(rust_embed::RustEmbed)]
-#[folder = "static/"]
-pub(super) struct Assets;
-
-/// `GET /static/…`: files out of the binary.
-pub async fn asset(path: Path<String>) -> Result<HttpResponse, Failure> {
-    let Some(file) = Assets::get(&path) else {
-        return Err(not_found());
-    };
-    let kind = match path.rsplit('.').next() {
-        Some("css") => "text/css; charset=utf-8",
-        Some("svg") => "image/svg+xml",
-        _ => "application/octet-stream",
-    };
-    Ok(HttpResponse::Ok()
-        .content_type(kind)
-        .insert_header((header::CACHE_CONTROL, "max-age=3600"))
-        .insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
-        .body(file.data.into_owned()))
 }
 
 /// Nothing lives at this path.

@@ -1,14 +1,13 @@
 //! Every path in one table.
 
 use actix_web::dev::Extensions;
-use actix_web::guard::GuardContext;
 use actix_web::http::{Method, StatusCode};
 use actix_web::middleware::from_fn;
 use actix_web::web::{self, ServiceConfig};
-use actix_web::{HttpMessage as _, HttpRequest, HttpResponse, Route};
+use actix_web::{HttpRequest, HttpResponse, Route};
 
 use super::problem::Failure;
-use super::{admin_api, client_api, cors, openapi, ops, sandbox, sdk, sealed};
+use super::{admin, admin_api, assets, caller, client_api, cors, openapi, ops, sandbox, sdk, sealed};
 
 /// Marks connections that came in through the admin socket.
 #[derive(Debug, Clone, Copy)]
@@ -45,15 +44,15 @@ pub fn configure(config: &mut ServiceConfig) {
         route(&format!("{base}/docs"), "GET", web::get().to(ops::reference_page));
     }
     route("/", "GET", web::get().to(ops::front_page));
-    route("/static/{path:.*}", "GET", web::get().to(ops::asset));
+    route("/static/{path:.*}", "GET", web::get().to(assets::asset));
     for path in ["/sdk", "/sdk/"] {
         route(path, "GET", web::get().to(sdk::languages));
     }
     route("/sdk/{path:.+}", "GET", web::get().to(sdk::file));
 
-    // Administration: over the socket only, until there are users and tokens.
-    let admin = web::scope("/api/v1/admin")
-        .guard(actix_web::guard::fn_guard(is_admin_socket))
+    // Administration: who asks is found out before anything is done.
+    let api = web::scope("/api/v1/admin")
+        .wrap(from_fn(caller::identify))
         .route("/request", web::get().to(admin_api::licenses::activation_request))
         .route("/licenses", web::get().to(admin_api::licenses::list))
         .route("/licenses", web::post().to(admin_api::licenses::import))
@@ -72,9 +71,12 @@ pub fn configure(config: &mut ServiceConfig) {
         .route("/devices/{uuid}/seats/{item}", web::delete().to(admin_api::devices::release))
         .route("/devices/{uuid}/reset", web::post().to(admin_api::devices::reset))
         .route("/statistics/statements", web::post().to(admin_api::statistics::issue_statement))
+        .route("/statistics/days", web::get().to(admin_api::trend::days))
+        .route("/statistics/details", web::get().to(admin_api::details::details))
         .route("/statistics", web::get().to(admin_api::statistics::show))
         .default_service(web::route().to(nowhere));
-    config.service(admin);
+    config.service(api);
+    admin::configure(config);
 
     config.service(utoipa_swagger_ui::SwaggerUi::new("/reference/{_:.*}").url("/reference.json", openapi::describe()));
     config.default_service(web::route().to(nowhere));
@@ -85,17 +87,6 @@ pub fn on_connect(connection: &dyn std::any::Any, data: &mut Extensions) {
     if connection.is::<actix_web::rt::net::UnixStream>() {
         data.insert(AdminSocket);
     }
-}
-
-/// Guards see the request's data only, so the mark is carried over from the connection.
-pub fn carry_mark(request: &actix_web::dev::ServiceRequest) {
-    if let Some(mark) = request.conn_data::<AdminSocket>().copied() {
-        request.extensions_mut().insert(mark);
-    }
-}
-
-fn is_admin_socket(context: &GuardContext<'_>) -> bool {
-    context.req_data().get::<AdminSocket>().is_some()
 }
 
 async fn nowhere() -> Result<HttpResponse, Failure> {

@@ -6,7 +6,8 @@ use actix_web::web::Path;
 use actix_web::{HttpRequest, HttpResponse};
 use askama::Template;
 
-use super::ops::{Assets, broken, not_found, page};
+use super::assets::{Assets, content_type};
+use super::ops::{broken, not_found, page};
 use super::problem::Failure;
 
 /// Libraries that are there: folder below `static/sdk/`, name, how to get it running.
@@ -109,20 +110,6 @@ fn folder_page(folder: &str, name: &'static str) -> Result<HttpResponse, Failure
     page(&FolderPage { title: name, entries, readme: readme.unwrap_or_default() })
 }
 
-fn content_type(path: &str) -> &'static str {
-    match path.rsplit('.').next() {
-        Some("js" | "mjs") => "text/javascript; charset=utf-8",
-        Some("css") => "text/css; charset=utf-8",
-        Some("html") => "text/html; charset=utf-8",
-        Some("json") => "application/json",
-        Some("svg") => "image/svg+xml",
-        Some("png") => "image/png",
-        Some("jar" | "whl" | "gz" | "tgz" | "zip" | "nupkg") => "application/octet-stream",
-        // Source and README: to be read in the browser.
-        _ => "text/plain; charset=utf-8",
-    }
-}
-
 fn moved(to: &str) -> HttpResponse {
     HttpResponse::PermanentRedirect().insert_header((header::LOCATION, to)).finish()
 }
@@ -139,12 +126,5 @@ mod tests {
         for path in Assets::iter().filter(|path| path.starts_with("sdk/")) {
             assert!(LANGUAGES.iter().any(|(folder, ..)| path.starts_with(&format!("sdk/{folder}/"))), "{path} is in no listed language");
         }
-    }
-
-    #[test]
-    fn scripts_are_scripts_and_sources_are_to_be_read() {
-        assert_eq!(content_type("javascript/tollkeeper.mjs"), "text/javascript; charset=utf-8");
-        assert_eq!(content_type("javascript/tollkeeper.d.ts"), "text/plain; charset=utf-8");
-        assert_eq!(content_type("javascript/README.md"), "text/plain; charset=utf-8");
     }
 }

@@ -79,7 +79,6 @@ pub fn start(context: Data<Context>, listeners: Listeners, tls: Option<rustls::S
                     .app_data(context.clone())
                     .wrap(Condition::new(context.sandbox.is_some(), from_fn(sandbox::misbehave)))
                     .wrap_fn(move |request, service| {
-                        routes::carry_mark(&request);
                         let entered = (InFlight::enter(&counter), Answering::enter(&request));
                         let last_answers = Arc::clone(&last_answers);
                         let answer = service.call(request);

@@ -10,8 +10,11 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::accounts::{TokenChanged, UserChanged};
+use super::audit::AdminActed;
 use super::ledger::Ledger;
-use super::{Error, devices, handshakes, licenses, refusals, reports, seats, statements, trials, usage};
+use super::preferences::PreferenceChanged;
+use super::{Error, accounts, audit, devices, handshakes, licenses, preferences, refusals, reports, seats, statements, trials, usage};
 use crate::clock::Micros;
 use crate::licensing::charging::Charge;
 use crate::licensing::{ClientUuid, CodeId, ItemId, LicenseId, OrganizationId, ServerUuid, Slot, Unit};
@@ -41,6 +44,14 @@ pub enum Body {
     DeviceReset(DeviceReset),
     /// A usage statement was made.
     StatementIssued(StatementIssued),
+    /// A user was made, changed or deleted.
+    UserChanged(UserChanged),
+    /// A token was made or deleted.
+    TokenChanged(TokenChanged),
+    /// The admin set something.
+    PreferenceChanged(PreferenceChanged),
+    /// Somebody did something that changes nothing but is to be remembered.
+    AdminActed(AdminActed),
 }
 
 /// See [`Body::LicenseImported`].
@@ -275,6 +286,9 @@ pub struct SeatReleased {
     pub item: ItemId,
     /// Whether the admin did it, which counts against the item's allowance.
     pub by_admin: bool,
+    /// Which admin.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
 }
 
 /// See [`Body::DeviceReset`].
@@ -300,6 +314,10 @@ impl Body {
             Self::SeatReleased(_) => "seat_released",
             Self::DeviceReset(_) => "device_reset",
             Self::StatementIssued(_) => "statement_issued",
+            Self::UserChanged(_) => "user_changed",
+            Self::TokenChanged(_) => "token_changed",
+            Self::PreferenceChanged(_) => "preference_changed",
+            Self::AdminActed(_) => "admin_acted",
         }
     }
 
@@ -315,11 +333,16 @@ impl Body {
             Self::SeatReleased(body) => serde_json::to_vec(body),
             Self::DeviceReset(body) => serde_json::to_vec(body),
             Self::StatementIssued(body) => serde_json::to_vec(body),
+            Self::UserChanged(body) => serde_json::to_vec(body),
+            Self::TokenChanged(body) => serde_json::to_vec(body),
+            Self::PreferenceChanged(body) => serde_json::to_vec(body),
+            Self::AdminActed(body) => serde_json::to_vec(body),
         }
         .map_err(|error| Error::Other(format!("a fact cannot be written as JSON: {error}")))
     }
 
-    fn from_json(kind: &str, json: &[u8]) -> Result<Self, Error> {
+    /// Reads a body of this kind.
+    pub(super) fn from_json(kind: &str, json: &[u8]) -> Result<Self, Error> {
         let broken = |error: serde_json::Error| Error::Corrupt(format!("a fact of kind {kind} cannot be read: {error}"));
         Ok(match kind {
             "license_imported" => Self::LicenseImported(serde_json::from_slice(json).map_err(broken)?),
@@ -332,6 +355,10 @@ impl Body {
             "seat_released" => Self::SeatReleased(serde_json::from_slice(json).map_err(broken)?),
             "device_reset" => Self::DeviceReset(serde_json::from_slice(json).map_err(broken)?),
             "statement_issued" => Self::StatementIssued(serde_json::from_slice(json).map_err(broken)?),
+            "user_changed" => Self::UserChanged(serde_json::from_slice(json).map_err(broken)?),
+            "token_changed" => Self::TokenChanged(serde_json::from_slice(json).map_err(broken)?),
+            "preference_changed" => Self::PreferenceChanged(serde_json::from_slice(json).map_err(broken)?),
+            "admin_acted" => Self::AdminActed(serde_json::from_slice(json).map_err(broken)?),
             other => return Err(Error::Corrupt(format!("facts of kind {other} are unknown to this version"))),
         })
     }
@@ -417,6 +444,12 @@ pub fn replay(ledger: &mut Ledger<'_>, fact: &Fact) -> Result<(), Error> {
     Ok(())
 }
 
+/// Applies a fact that the journal holds already, for tables that are filled anew.
+pub(super) fn reapply(ledger: &mut Ledger<'_>, fact: &Fact) -> Result<(), Error> {
+    let body = Body::from_json(&fact.kind, &fact.json)?;
+    apply(ledger, fact.origin, fact.sequence, fact.stamp, &body)
+}
+
 fn check_link(head: &Head, fact: &Fact) -> Result<(), Error> {
     let expected = link(&head.hash, fact.origin, fact.sequence, fact.stamp, &fact.kind, &fact.json);
     if fact.sequence != head.sequence + 1 {
@@ -431,6 +464,7 @@ fn check_link(head: &Head, fact: &Fact) -> Result<(), Error> {
 }
 
 fn apply(ledger: &mut Ledger<'_>, origin: ServerUuid, sequence: u64, stamp: Micros, body: &Body) -> Result<(), Error> {
+    audit::apply(ledger, origin, sequence, stamp, body)?;
     match body {
         Body::LicenseImported(body) => licenses::apply_imported(ledger, stamp, body),
         Body::LicenseRevoked(body) => licenses::apply_revoked(ledger, body),
@@ -457,6 +491,11 @@ fn apply(ledger: &mut Ledger<'_>, origin: ServerUuid, sequence: u64, stamp: Micr
         }
         Body::SeatReleased(body) => seats::apply_released(ledger, origin, stamp, body),
         Body::DeviceReset(body) => devices::apply_reset(ledger, stamp, body),
+        Body::UserChanged(body) => accounts::apply_user(ledger, origin, body),
+        Body::TokenChanged(body) => accounts::apply_token(ledger, origin, body),
+        Body::PreferenceChanged(body) => preferences::apply(ledger, origin, body),
+        // Its line of the audit is all that it leaves.
+        Body::AdminActed(_) => Ok(()),
     }
 }
 

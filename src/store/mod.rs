@@ -9,11 +9,16 @@
 //! | [`clients`] | the short numbers of client UUIDs |
 //! | [`licenses`] [`handshakes`] [`devices`] [`seats`] [`reports`] [`usage`] | a noun each: its SQL and how facts change it |
 //! | [`slots`] [`trials`] [`refusals`] [`statements`] | the same for concurrent use, public trials, why requests were refused, usage statements |
+//! | [`statistics`] | what the statistics show |
+//! | [`presence`] | which devices were at work in a slot, on a day |
+//! | [`accounts`] [`preferences`] [`audit`] | who administers, what they set, and what they did |
 //! | [`local`] | what is this machine's alone |
 //! | [`open`] | pragmas and migrations |
 //! | [`rebuild`] | proof that the tables follow from the journal |
 //! | [`error`] | what can be wrong |
 
+pub mod accounts;
+pub mod audit;
 pub mod catalog;
 mod clients;
 pub mod devices;
@@ -24,12 +29,15 @@ pub mod ledger;
 pub mod licenses;
 pub mod local;
 pub mod open;
+pub mod preferences;
+mod presence;
 pub mod rebuild;
 pub mod refusals;
 pub mod reports;
 pub mod seats;
 pub mod slots;
 pub mod statements;
+pub mod statistics;
 pub mod trials;
 pub mod usage;
 pub mod writer;
@@ -66,6 +74,11 @@ pub fn list_statements() -> Vec<(&'static str, &'static str)> {
         ("trials", trials::STATEMENTS),
         ("refusals", refusals::STATEMENTS),
         ("statements", statements::STATEMENTS),
+        ("accounts", accounts::STATEMENTS),
+        ("audit", audit::STATEMENTS),
+        ("preferences", preferences::STATEMENTS),
+        ("presence", presence::STATEMENTS),
+        ("statistics", statistics::STATEMENTS),
         ("local", local::STATEMENTS),
     ]
     .into_iter()

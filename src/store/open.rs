@@ -8,14 +8,17 @@ use std::path::Path;
 
 use rusqlite::{Connection, OpenFlags};
 
-use super::Error;
+use super::{Error, rebuild};
 
 /// Numbered, forward only. The number is SQLite's `user_version` afterwards.
 pub const MIGRATIONS: &[(i64, &str)] = &[
     (1, include_str!("migrations/0001_initial.sql")),
     (2, include_str!("migrations/0002_whole_engine.sql")),
-    (3, include_str!("migrations/0003_client_numbers.sql")),
+    (3, include_str!("migrations/0003_administration.sql")),
 ];
+
+/// From this version on the tables have what they had not before: they are filled anew.
+const REFILLED_AT: i64 = 3;
 
 /// The newest version this program knows.
 pub fn newest_version() -> i64 {
@@ -104,6 +107,9 @@ pub fn migrate(connection: &mut Connection, target: i64) -> Result<(), Error> {
     for (version, sql) in MIGRATIONS.iter().filter(|(version, _)| *version > found && *version <= target) {
         let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
         transaction.execute_batch(sql)?;
+        if *version == REFILLED_AT {
+            rebuild::refill(&transaction)?;
+        }
         transaction.pragma_update(None, "user_version", version)?;
         transaction.commit()?;
     }

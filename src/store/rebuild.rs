@@ -41,6 +41,30 @@ pub fn replay_into_memory(source: &Connection, mut interleave: impl FnMut(usize)
     Ok(target)
 }
 
+/// Fills every table that follows from the journal anew, for a migration that changed what
+/// follows. Inside the caller's transaction.
+pub(super) fn refill(connection: &Connection) -> Result<(), Error> {
+    for table in list_tables(connection)? {
+        connection.execute(&format!("DELETE FROM {table}"), [])?;
+    }
+    let clock = ManualClock::at_seconds(0);
+    let mut memory = Memory::load(connection, ServerUuid::from_bytes([0xff; 16]))?;
+    for origin in facts::list_origins(connection)? {
+        let mut done = 0;
+        loop {
+            let page = facts::list_after(connection, origin, done, 1_000)?;
+            let Some(last) = page.last() else { break };
+            done = last.sequence;
+            let mut ledger = Ledger::new(connection, &mut memory, ServerUuid::from_bytes([0xff; 16]), &clock);
+            for fact in &page {
+                facts::reapply(&mut ledger, fact)?;
+            }
+            ledger.flush()?;
+        }
+    }
+    Ok(())
+}
+
 /// The tables that differ between two databases, with the first rows that only one has.
 pub fn differences(one: &Connection, other: &Connection) -> Result<Vec<String>, Error> {
     let mut found = Vec::new();

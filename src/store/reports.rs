@@ -6,8 +6,8 @@ use uuid::Uuid;
 use super::Error;
 use super::facts::{ChargedReport, ReportsAccepted};
 use super::ledger::Ledger;
-use super::slots;
 use super::usage::{self, Direction};
+use super::{presence, slots};
 use crate::licensing::charging::Charge;
 use crate::licensing::{ClientUuid, CodeId, ServerUuid, Slot};
 
@@ -28,21 +28,37 @@ pub fn is_known(ledger: &Ledger<'_>, id: Uuid) -> Result<bool, Error> {
 /// the other charged for it is taken back; so the outcome is the same in any order.
 pub(super) fn apply_accepted(ledger: &mut Ledger<'_>, origin: ServerUuid, sequence: u64, body: &ReportsAccepted) -> Result<(), Error> {
     for report in &body.reports {
-        usage::see_device(ledger, report.code, report.slot.day(), body.client, &report.charges)?;
+        presence::see(ledger, report.code, report.slot.day(), body.client, &report.charges)?;
         let row = Row { report, origin, sequence, body };
         if row.write(ledger, INSERT)? == 0 {
             let Some(known) = find(ledger, report.id)? else { continue };
             if known.origin <= origin {
                 continue;
             }
-            usage::count(ledger, known.origin, known.code, known.slot, &known.charges, Direction::TakeBack);
-            slots::count(ledger, known.client, report.id, known.slot, &known.charges, Direction::TakeBack)?;
+            count(ledger, known.origin, report.id, known.code, known.slot, known.client, &known.charges, Direction::TakeBack)?;
             row.write(ledger, REPLACE)?;
         }
-        usage::count(ledger, origin, report.code, report.slot, &report.charges, Direction::Charge);
-        slots::count(ledger, body.client, report.id, report.slot, &report.charges, Direction::Charge)?;
+        count(ledger, origin, report.id, report.code, report.slot, body.client, &report.charges, Direction::Charge)?;
     }
     Ok(())
+}
+
+/// Everything that follows from a report, or no longer follows.
+#[expect(clippy::too_many_arguments, reason = "what a report says, without making one")]
+fn count(
+    ledger: &mut Ledger<'_>,
+    origin: ServerUuid,
+    id: Uuid,
+    code: CodeId,
+    slot: Slot,
+    client: ClientUuid,
+    charges: &[Charge],
+    direction: Direction,
+) -> Result<(), Error> {
+    usage::count(ledger, origin, code, slot, charges, direction);
+    slots::count(ledger, client, id, slot, charges, direction)?;
+    presence::count(ledger, code, slot.day(), client, charges, direction)?;
+    presence::change_slot(ledger, code, slot, client, id.as_bytes(), direction)
 }
 
 struct Row<'a> {
@@ -87,8 +103,13 @@ fn find(ledger: &Ledger<'_>, id: Uuid) -> Result<Option<Known>, Error> {
             slot: Slot::containing(slot),
             code: CodeId::from_bytes(code),
             client: ClientUuid::from_bytes(client),
-            charges: serde_json::from_str(&charges).map_err(|error| Error::Corrupt(format!("report {id}: {error}")))?,
+            charges: read_charges(id, &charges)?,
         })
     })
     .transpose()
+}
+
+/// Who paid what for a report, as the table has it.
+pub(super) fn read_charges(id: Uuid, json: &str) -> Result<Vec<Charge>, Error> {
+    serde_json::from_str(json).map_err(|error| Error::Corrupt(format!("report {id}: {error}")))
 }

@@ -12,14 +12,34 @@ use super::Error;
 use super::ledger::Ledger;
 use crate::clock::Micros;
 use crate::licensing::charging::Charge;
-use crate::licensing::{ClientUuid, CodeId, ItemId, ServerUuid, Slot};
+use crate::licensing::{CodeId, ItemId, ServerUuid, Slot};
 
 /// Changes of counters that are not written yet.
 #[derive(Debug, Default)]
 pub struct Deltas {
     items: HashMap<(ItemId, ServerUuid), (i64, i64)>,
-    days: HashMap<(CodeId, ItemId, i64, String, String, ServerUuid), i64>,
+    slots: HashMap<UsageKey, i64>,
     authorizations: HashMap<(CodeId, ItemId, i64, u16, ServerUuid), i64>,
+    activity: HashMap<(CodeId, ItemId, Slot, ServerUuid), Activity>,
+}
+
+/// Units of one type in one slot.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct UsageKey {
+    code: CodeId,
+    item: ItemId,
+    slot: Slot,
+    kind: String,
+    module: String,
+    origin: ServerUuid,
+}
+
+/// What happened in a slot.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+struct Activity {
+    reports: i64,
+    granted: i64,
+    refused: i64,
 }
 
 /// Whether use is added or taken back.
@@ -32,31 +52,51 @@ pub enum Direction {
 }
 
 /// Requests are counted under this item number, which no item has.
-const REQUESTS: ItemId = ItemId(0);
+pub(super) const REQUESTS: ItemId = ItemId(0);
 
 const ADD_ITEM: &str = "INSERT INTO item_usage (item_id, origin, used, overuse) VALUES (?1, ?2, ?3, ?4)
     ON CONFLICT (item_id, origin) DO UPDATE SET used = used + ?3, overuse = overuse + ?4";
-const ADD_DAY: &str = "INSERT INTO usage_days (code_id, item_id, day, type, module, origin, units) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+const ADD_DAY: &str = "INSERT INTO usage_days (code_id, day, item_id, type, module, origin, units) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
     ON CONFLICT (code_id, item_id, day, type, module, origin) DO UPDATE SET units = units + ?7";
+const ADD_SLOT: &str = "INSERT INTO usage_slots (code_id, slot, item_id, type, module, origin, units) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+    ON CONFLICT (code_id, slot, item_id, type, module, origin) DO UPDATE SET units = units + ?7";
+const ADD_ACTIVITY: &str = "INSERT INTO slot_activity (code_id, item_id, slot, origin, reports, granted, refused) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+    ON CONFLICT (code_id, item_id, slot, origin) DO UPDATE SET reports = reports + ?5, granted = granted + ?6, refused = refused + ?7";
 const ADD_AUTHORIZATIONS: &str = "INSERT INTO authorization_days (code_id, item_id, day, outcome, origin, count) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
     ON CONFLICT (code_id, item_id, day, outcome, origin) DO UPDATE SET count = count + ?6";
 // A counter that was taken back to nothing leaves no row, as if it had never been.
 const DROP_ITEM: &str = "DELETE FROM item_usage WHERE item_id = ?1 AND origin = ?2 AND used = 0 AND overuse = 0";
-const DROP_DAY: &str = "DELETE FROM usage_days WHERE code_id = ?1 AND item_id = ?2 AND day = ?3 AND type = ?4 AND module = ?5 AND origin = ?6 AND units = 0";
-const SEE_DEVICE: &str = "INSERT INTO device_days (code_id, item_id, day, client_uuid) VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING";
+const DROP_DAY: &str = "DELETE FROM usage_days WHERE code_id = ?1 AND day = ?2 AND item_id = ?3 AND type = ?4 AND module = ?5 AND origin = ?6 AND units = 0";
+const DROP_SLOT: &str = "DELETE FROM usage_slots WHERE code_id = ?1 AND slot = ?2 AND item_id = ?3 AND type = ?4 AND module = ?5 AND origin = ?6 AND units = 0";
+const DROP_ACTIVITY: &str =
+    "DELETE FROM slot_activity WHERE code_id = ?1 AND item_id = ?2 AND slot = ?3 AND origin = ?4 AND reports = 0 AND granted = 0 AND refused = 0";
 const USED: &str = "SELECT COALESCE(SUM(used), 0), COALESCE(SUM(overuse), 0) FROM item_usage WHERE item_id = ?1";
 const BY_TYPE: &str = "SELECT type, SUM(units) FROM usage_days
     WHERE (?1 IS NULL OR code_id = ?1) AND (?2 IS NULL OR item_id = ?2) AND day BETWEEN ?3 AND ?4 GROUP BY type HAVING SUM(units) <> 0";
 const BY_MODULE: &str = "SELECT module, SUM(units) FROM usage_days
     WHERE (?1 IS NULL OR code_id = ?1) AND (?2 IS NULL OR item_id = ?2) AND day BETWEEN ?3 AND ?4 AND module <> '' GROUP BY module HAVING SUM(units) <> 0";
 const DEVICES: &str = "SELECT COUNT(DISTINCT client_uuid) FROM device_days
-    WHERE (?1 IS NULL OR code_id = ?1) AND (?2 IS NULL OR item_id = ?2) AND day BETWEEN ?3 AND ?4";
+    WHERE (?1 IS NULL OR code_id = ?1) AND item_id = COALESCE(?2, 0) AND day BETWEEN ?3 AND ?4";
 const AUTHORIZATIONS: &str =
     "SELECT COALESCE(SUM(count) FILTER (WHERE outcome = 0), 0), COALESCE(SUM(count) FILTER (WHERE outcome <> 0), 0) FROM authorization_days
     WHERE (?1 IS NULL OR code_id = ?1) AND item_id = ?2 AND day BETWEEN ?3 AND ?4";
 
-pub(super) const STATEMENTS: &[&str] =
-    &[ADD_ITEM, ADD_DAY, ADD_AUTHORIZATIONS, DROP_ITEM, DROP_DAY, SEE_DEVICE, USED, BY_TYPE, BY_MODULE, DEVICES, AUTHORIZATIONS];
+pub(super) const STATEMENTS: &[&str] = &[
+    ADD_ITEM,
+    ADD_DAY,
+    ADD_SLOT,
+    ADD_ACTIVITY,
+    ADD_AUTHORIZATIONS,
+    DROP_ITEM,
+    DROP_DAY,
+    DROP_SLOT,
+    DROP_ACTIVITY,
+    USED,
+    BY_TYPE,
+    BY_MODULE,
+    DEVICES,
+    AUTHORIZATIONS,
+];
 
 /// Counts what a report was charged to.
 pub(super) fn count(ledger: &mut Ledger<'_>, origin: ServerUuid, code: CodeId, slot: Slot, charges: &[Charge], direction: Direction) {
@@ -70,28 +110,24 @@ pub(super) fn count(ledger: &mut Ledger<'_>, origin: ServerUuid, code: CodeId, s
         if let Some(used) = memory.used.get_mut(&charge.item_id) {
             *used = used.saturating_add_signed(sign * units as i64);
         }
-        for (name, units) in &charge.counts {
-            *memory.deltas.days.entry((code, charge.item_id, slot.day(), name.clone(), charge.module.clone().unwrap_or_default(), origin)).or_default() +=
-                sign * *units as i64;
+        for (kind, units) in &charge.counts {
+            let module = charge.module.clone().unwrap_or_default();
+            let key = UsageKey { code, item: charge.item_id, slot, kind: kind.clone(), module, origin };
+            *memory.deltas.slots.entry(key).or_default() += sign * *units as i64;
         }
+        memory.deltas.activity.entry((code, charge.item_id, slot, origin)).or_default().reports += sign;
     }
-}
-
-/// Remembers that a device was at work on a day; whichever server's copy of its report
-/// counts, the device was there.
-pub(super) fn see_device(ledger: &Ledger<'_>, code: CodeId, day: i64, client: ClientUuid, charges: &[Charge]) -> Result<(), Error> {
-    for charge in charges {
-        ledger.connection().prepare_cached(SEE_DEVICE)?.execute(params![code.bytes(), charge.item_id.0 as i64, day, client.bytes()])?;
-    }
-    Ok(())
+    memory.deltas.activity.entry((code, REQUESTS, slot, origin)).or_default().reports += sign;
 }
 
 /// Counts an authorization (`outcome` 0) or a refusal (its error code).
 pub(super) fn count_authorization(ledger: &mut Ledger<'_>, origin: ServerUuid, stamp: Micros, code: CodeId, outcome: u16, items: impl Iterator<Item = ItemId>) {
-    let day = stamp.div_euclid(86_400_000_000);
-    let deltas = &mut ledger.memory().deltas.authorizations;
+    let (day, slot) = (stamp.div_euclid(86_400_000_000), Slot::containing(stamp.div_euclid(1_000_000)));
+    let deltas = &mut ledger.memory().deltas;
     for item in std::iter::once(REQUESTS).chain(items) {
-        *deltas.entry((code, item, day, outcome, origin)).or_default() += 1;
+        *deltas.authorizations.entry((code, item, day, outcome, origin)).or_default() += 1;
+        let activity = deltas.activity.entry((code, item, slot, origin)).or_default();
+        *(if outcome == 0 { &mut activity.granted } else { &mut activity.refused }) += 1;
     }
 }
 
@@ -103,14 +139,34 @@ pub(super) fn write(connection: &Connection, deltas: &mut Deltas) -> Result<(), 
             connection.prepare_cached(DROP_ITEM)?.execute(params![item.0 as i64, origin.bytes()])?;
         }
     }
-    for ((code, item, day, name, module, origin), units) in deltas.days.drain().filter(|(_, units)| *units != 0) {
-        connection.prepare_cached(ADD_DAY)?.execute(params![code.bytes(), item.0 as i64, day, name, module, origin.bytes(), units])?;
-        if units < 0 {
-            connection.prepare_cached(DROP_DAY)?.execute(params![code.bytes(), item.0 as i64, day, name, module, origin.bytes()])?;
+    let mut days: HashMap<UsageKey, i64> = HashMap::new();
+    for (key, units) in deltas.slots.drain().filter(|(_, units)| *units != 0) {
+        write_units(connection, (ADD_SLOT, DROP_SLOT), &key, key.slot.start(), units)?;
+        *days.entry(UsageKey { slot: Slot::containing(key.slot.day() * 86_400), ..key }).or_default() += units;
+    }
+    for (key, units) in days.into_iter().filter(|(_, units)| *units != 0) {
+        write_units(connection, (ADD_DAY, DROP_DAY), &key, key.slot.day(), units)?;
+    }
+    for ((code, item, slot, origin), Activity { reports, granted, refused }) in deltas.activity.drain().filter(|(_, activity)| *activity != Activity::default())
+    {
+        let (code, item, slot, origin) = (code.bytes(), item.0 as i64, slot.start(), origin.bytes());
+        connection.prepare_cached(ADD_ACTIVITY)?.execute(params![code, item, slot, origin, reports, granted, refused])?;
+        if reports < 0 {
+            connection.prepare_cached(DROP_ACTIVITY)?.execute(params![code, item, slot, origin])?;
         }
     }
     for ((code, item, day, outcome, origin), count) in deltas.authorizations.drain() {
         connection.prepare_cached(ADD_AUTHORIZATIONS)?.execute(params![code.bytes(), item.0 as i64, day, outcome, origin.bytes(), count])?;
+    }
+    Ok(())
+}
+
+/// Adds units to a row of a slot or a day; one that comes to nothing goes.
+fn write_units(connection: &Connection, (add, drop): (&str, &str), key: &UsageKey, time: i64, units: i64) -> Result<(), Error> {
+    let (code, item, origin) = (key.code.bytes(), key.item.0 as i64, key.origin.bytes());
+    connection.prepare_cached(add)?.execute(params![code, time, item, key.kind, key.module, origin, units])?;
+    if units < 0 {
+        connection.prepare_cached(drop)?.execute(params![code, time, item, key.kind, key.module, origin])?;
     }
     Ok(())
 }

@@ -182,7 +182,7 @@ fn report(id: u128, charges: &[(u64, u64, u64)]) -> ChargedReport {
 }
 
 fn released(device: u8, item: u64, by_admin: bool) -> Body {
-    Body::SeatReleased(SeatReleased { client: client(device), item: ItemId(item), by_admin })
+    Body::SeatReleased(SeatReleased { client: client(device), item: ItemId(item), by_admin, by: None })
 }
 
 fn any_seats() -> impl Strategy<Value = Vec<ItemSeat>> {

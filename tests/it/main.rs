@@ -30,6 +30,7 @@ mod seats_and_quota;
 mod settings;
 mod statements;
 mod static_binary;
+mod statistics;
 mod store;
 mod support;
 mod tidy;

@@ -4,11 +4,11 @@ use actix_web::HttpResponse;
 use actix_web::web::{Data, Path, Query};
 use serde::{Deserialize, Serialize};
 
-use super::CONSOLE;
 use crate::clock::rfc3339;
 use crate::commands::release_seat::ReleaseByAdmin;
 use crate::commands::reset_device::ResetDevice;
 use crate::http::Context;
+use crate::http::caller::Caller;
 use crate::http::problem::Failure;
 use crate::licensing::{ClientUuid, ItemId};
 use crate::protocol::ErrorCode;
@@ -154,16 +154,16 @@ pub struct Released {
 }
 
 /// `DELETE /devices/{uuid}/seats/{item}`
-pub async fn release(context: Data<Context>, path: Path<(String, String)>) -> Result<HttpResponse, Failure> {
+pub async fn release(caller: Caller, context: Data<Context>, path: Path<(String, String)>) -> Result<HttpResponse, Failure> {
     let (client, item) = path.into_inner();
-    let command = ReleaseByAdmin { client: parse("uuid", &client)?, item: parse::<ItemId>("item", &item)? };
+    let command = ReleaseByAdmin { client: parse("uuid", &client)?, item: parse::<ItemId>("item", &item)?, by: caller.name };
     let releases_left = context.writer().submit(command).await??;
     Ok(HttpResponse::Ok().json(Released { releases_left }))
 }
 
 /// `POST /devices/{uuid}/reset`
-pub async fn reset(context: Data<Context>, client: Path<String>) -> Result<HttpResponse, Failure> {
-    context.writer().submit(ResetDevice { client: parse("uuid", &client)?, by: CONSOLE.to_owned() }).await??;
+pub async fn reset(caller: Caller, context: Data<Context>, client: Path<String>) -> Result<HttpResponse, Failure> {
+    context.writer().submit(ResetDevice { client: parse("uuid", &client)?, by: caller.name }).await??;
     Ok(HttpResponse::NoContent().finish())
 }
 

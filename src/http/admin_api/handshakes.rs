@@ -4,10 +4,10 @@ use actix_web::web::{Data, Path, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use serde::{Deserialize, Serialize};
 
-use super::CONSOLE;
 use crate::commands::handshake::{self, AddHandshake, Changes, ChooseDefault, DeleteHandshake, EditHandshake, OrderItems, Outcome};
 use crate::http::Context;
 use crate::http::body::read_json;
+use crate::http::caller::Caller;
 use crate::http::problem::Failure;
 use crate::licensing::{HandshakeCode, ItemId};
 use crate::protocol::license_key::LicenseKey;
@@ -157,23 +157,23 @@ async fn row(context: &Data<Context>, name: String) -> Result<HttpResponse, Fail
 }
 
 /// `POST /handshakes`
-pub async fn add(context: Data<Context>, request: HttpRequest, payload: Payload) -> Result<HttpResponse, Failure> {
+pub async fn add(caller: Caller, context: Data<Context>, request: HttpRequest, payload: Payload) -> Result<HttpResponse, Failure> {
     let body: HandshakeBody = read_json(&context, &request, payload).await?;
     let name = body.name()?.ok_or_else(|| Failure::malformed("handshake_code", "is missing"))?;
-    run(&context, AddHandshake { site: context.site.clone(), name, changes: body.changes(), by: CONSOLE.to_owned() }).await
+    run(&context, AddHandshake { site: context.site.clone(), name, changes: body.changes(), by: caller.name }).await
 }
 
 /// `PATCH /handshakes/{code}`
-pub async fn edit(context: Data<Context>, name: Path<String>, request: HttpRequest, payload: Payload) -> Result<HttpResponse, Failure> {
+pub async fn edit(caller: Caller, context: Data<Context>, name: Path<String>, request: HttpRequest, payload: Payload) -> Result<HttpResponse, Failure> {
     let body: HandshakeBody = read_json(&context, &request, payload).await?;
     let rename = body.name()?;
     let changes = Changes { rename, ..body.changes() };
-    run(&context, EditHandshake { site: context.site.clone(), name: name.into_inner(), changes, by: CONSOLE.to_owned() }).await
+    run(&context, EditHandshake { site: context.site.clone(), name: name.into_inner(), changes, by: caller.name }).await
 }
 
 /// `DELETE /handshakes/{code}`
-pub async fn delete(context: Data<Context>, name: Path<String>) -> Result<HttpResponse, Failure> {
-    context.writer().submit(DeleteHandshake { name: name.into_inner(), by: CONSOLE.to_owned() }).await??;
+pub async fn delete(caller: Caller, context: Data<Context>, name: Path<String>) -> Result<HttpResponse, Failure> {
+    context.writer().submit(DeleteHandshake { name: name.into_inner(), by: caller.name }).await??;
     Ok(HttpResponse::NoContent().finish())
 }
 
@@ -187,14 +187,14 @@ pub struct OrderBody {
 }
 
 /// `PUT /handshakes/{code}/order`
-pub async fn order(context: Data<Context>, name: Path<String>, request: HttpRequest, payload: Payload) -> Result<HttpResponse, Failure> {
+pub async fn order(caller: Caller, context: Data<Context>, name: Path<String>, request: HttpRequest, payload: Payload) -> Result<HttpResponse, Failure> {
     let body: OrderBody = read_json(&context, &request, payload).await?;
-    run(&context, OrderItems { name: name.into_inner(), order: body.items.map(item_ids), by: CONSOLE.to_owned() }).await
+    run(&context, OrderItems { name: name.into_inner(), order: body.items.map(item_ids), by: caller.name }).await
 }
 
 /// `PUT /handshakes/{code}/default`
-pub async fn choose_default(context: Data<Context>, name: Path<String>) -> Result<HttpResponse, Failure> {
-    run(&context, ChooseDefault { name: name.into_inner(), by: CONSOLE.to_owned() }).await
+pub async fn choose_default(caller: Caller, context: Data<Context>, name: Path<String>) -> Result<HttpResponse, Failure> {
+    run(&context, ChooseDefault { name: name.into_inner(), by: caller.name }).await
 }
 
 /// Runs a command on a code and shows the code as it is afterwards.

@@ -5,13 +5,13 @@ use actix_web::HttpResponse;
 use actix_web::web::{Data, Payload};
 use serde::{Deserialize, Serialize};
 
-use super::CONSOLE;
 use crate::commands::import_license::{ImportLicense, Imported};
 use crate::commands::revoke_license::{RevokeLicense, Revoked};
 use crate::documents::armor::find_label;
 use crate::documents::{ActivationRequest, revocation};
 use crate::http::Context;
 use crate::http::body::read_json;
+use crate::http::caller::Caller;
 use crate::http::problem::Failure;
 use crate::http::tls;
 use crate::licensing::{LicenseItem, grace};
@@ -117,7 +117,8 @@ fn read_spent(reader: &Reader, item: &LicenseItem, now: i64) -> Result<Spent, Er
     Ok(Spent { used, grace_left: grace::left(item, used), overuse, granted: None, is_used_up: used >= limit && item.quota > 0 })
 }
 
-fn item_row(reader: &Reader, entry: &CatalogItem, now: i64) -> Result<ItemRow, Error> {
+/// An item as it stands at `now` (seconds).
+pub(in crate::http) fn item_row(reader: &Reader, entry: &CatalogItem, now: i64) -> Result<ItemRow, Error> {
     let item = &entry.item;
     let spent = read_spent(reader, item, now)?;
     let status = if entry.revoked.is_some() {
@@ -171,16 +172,16 @@ pub enum ImportAnswer {
 }
 
 /// `POST /licenses`: a license file or a revocation.
-pub async fn import(context: Data<Context>, request: HttpRequest, payload: Payload) -> Result<HttpResponse, Failure> {
+pub async fn import(caller: Caller, context: Data<Context>, request: HttpRequest, payload: Payload) -> Result<HttpResponse, Failure> {
     let body: ImportRequest = read_json(&context, &request, payload).await?;
     if let Some(sandbox) = &context.sandbox {
         sandbox.check_vendor(&body.file)?;
     }
     if find_label(&body.file) == Some(revocation::LABEL) {
-        let revoked = context.writer().submit(RevokeLicense::prepare(&context.site, &body.file, CONSOLE)?).await??;
+        let revoked = context.writer().submit(RevokeLicense::prepare(&context.site, &body.file, &caller.name)?).await??;
         return Ok(HttpResponse::Ok().json(ImportAnswer::Revoked(revoked)));
     }
-    let command = ImportLicense::prepare(&context.site, &body.file, body.into, CONSOLE)?;
+    let command = ImportLicense::prepare(&context.site, &body.file, body.into, &caller.name)?;
     let _importing = context.importing.lock().await;
     let imported: Imported = context.writer().submit(command).await??;
     let site = context.site.clone();

@@ -1,5 +1,5 @@
-//! What the commands call, and later the admin pages: the same questions and answers for
-//! both (protocol §4). Today it is served on the admin socket only.
+//! What commands, pages and programs with a token call: the same questions and answers for
+//! all of them (protocol §4).
 //!
 //! | file | what |
 //! | --- | --- |
@@ -7,13 +7,12 @@
 //! | [`handshakes`] | handshake codes and their license keys |
 //! | [`devices`] | devices and the seats they hold |
 //! | [`carried`] | what is carried to and from devices without network |
-//! | [`statistics`] | what was used |
+//! | [`statistics`] [`trend`] [`details`] | what was used: in sum, day by day, one day in detail |
 
 pub mod carried;
+pub mod details;
 pub mod devices;
 pub mod handshakes;
 pub mod licenses;
 pub mod statistics;
-
-/// Who asks, for the record: whoever may open the socket acts for the console.
-const CONSOLE: &str = "console";
+pub mod trend;

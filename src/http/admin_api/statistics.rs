@@ -7,11 +7,11 @@ use actix_web::{HttpRequest, HttpResponse};
 use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
 
-use super::CONSOLE;
 use crate::commands::handshake;
 use crate::commands::issue_statement::IssueStatement;
 use crate::http::Context;
 use crate::http::body::read_json;
+use crate::http::caller::Caller;
 use crate::http::problem::Failure;
 use crate::licensing::{ItemId, OrganizationId};
 use crate::store::catalog::Catalog;
@@ -82,9 +82,9 @@ pub struct StatementAnswer {
 }
 
 /// `POST /statistics/statements`: makes a usage statement, and remembers it for the next.
-pub async fn issue_statement(context: Data<Context>, request: HttpRequest, payload: Payload) -> Result<HttpResponse, Failure> {
+pub async fn issue_statement(caller: Caller, context: Data<Context>, request: HttpRequest, payload: Payload) -> Result<HttpResponse, Failure> {
     let StatementRequest { from, to, organization_id: organization, vendor } = read_json(&context, &request, payload).await?;
-    let command = IssueStatement { site: context.site.clone(), organization, vendor, from, to, by: CONSOLE.to_owned() };
+    let command = IssueStatement { site: context.site.clone(), organization, vendor, from, to, by: caller.name };
     let issued = context.writer().submit(command).await??;
     Ok(HttpResponse::Ok().json(StatementAnswer { file: issued.seal()? }))
 }
