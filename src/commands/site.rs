@@ -50,7 +50,8 @@ pub struct Certified {
 
 #[derive(Default)]
 struct Certificates {
-    own: HashMap<(OrganizationId, String), Arc<Certified>>,
+    /// By organization and the vendor's key.
+    own: HashMap<OrganizationId, HashMap<String, Arc<Certified>>>,
     servers: HashSet<ServerUuid>,
 }
 
@@ -139,10 +140,10 @@ impl Site {
             fresh.servers.extend(payload.servers.iter().map(|server| server.uuid));
             let Some(text) = payload.certificate_for(self.uuid()) else { continue };
             let Some(certificate) = read_certificate(text) else { continue };
-            let key = (license.organization_id.clone(), license.vendor_kid.clone());
-            if fresh.own.get(&key).is_none_or(|known| known.certificate.not_after < certificate.not_after) {
+            let of_vendors = fresh.own.entry(license.organization_id.clone()).or_default();
+            if of_vendors.get(&license.vendor_kid).is_none_or(|known| known.certificate.not_after < certificate.not_after) {
                 let header = authorization::prepared_header(&self.identity.key, text);
-                fresh.own.insert(key, Arc::new(Certified { certificate, document: text.to_owned(), header }));
+                of_vendors.insert(license.vendor_kid.clone(), Arc::new(Certified { certificate, document: text.to_owned(), header }));
             }
         }
         *self.certificates.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(fresh);
@@ -151,13 +152,13 @@ impl Site {
     /// The certificate to sign under for an organization's items of a vendor.
     pub fn find_certificate(&self, organization: &OrganizationId, vendor_kid: &str) -> Option<Arc<Certified>> {
         let certificates = Arc::clone(&self.certificates.read().unwrap_or_else(PoisonError::into_inner));
-        certificates.own.get(&(organization.clone(), vendor_kid.to_owned())).cloned()
+        certificates.own.get(organization)?.get(vendor_kid).cloned()
     }
 
     /// Everything that vendors signed for this server.
     pub fn list_certificates(&self) -> Vec<String> {
         let certificates = Arc::clone(&self.certificates.read().unwrap_or_else(PoisonError::into_inner));
-        let mut list: Vec<String> = certificates.own.values().map(|certified| certified.document.clone()).collect();
+        let mut list: Vec<String> = certificates.own.values().flat_map(HashMap::values).map(|certified| certified.document.clone()).collect();
         list.sort();
         list
     }

@@ -6,6 +6,7 @@
 //! | [`writer`] | the one thread that writes, and group commit |
 //! | [`ledger`] | what a command sees inside its transaction |
 //! | [`catalog`] | licenses, items and codes in memory |
+//! | [`clients`] | the short numbers of client UUIDs |
 //! | [`licenses`] [`handshakes`] [`devices`] [`seats`] [`reports`] [`usage`] | a noun each: its SQL and how facts change it |
 //! | [`slots`] [`trials`] [`refusals`] [`statements`] | the same for concurrent use, public trials, why requests were refused, usage statements |
 //! | [`statistics`] | what the statistics show |
@@ -19,6 +20,7 @@
 pub mod accounts;
 pub mod audit;
 pub mod catalog;
+mod clients;
 pub mod devices;
 pub mod error;
 pub mod facts;
@@ -63,6 +65,7 @@ pub fn list_statements() -> Vec<(&'static str, &'static str)> {
         ("facts", facts::STATEMENTS),
         ("licenses", licenses::STATEMENTS),
         ("handshakes", handshakes::STATEMENTS),
+        ("clients", clients::STATEMENTS),
         ("devices", devices::STATEMENTS),
         ("seats", seats::STATEMENTS),
         ("reports", reports::STATEMENTS),
