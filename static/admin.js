@@ -72,3 +72,6 @@ for (const form of document.querySelectorAll('[data-drop]')) {
     form.requestSubmit();
   });
 }
+
+// On a narrow screen the navigation scrolls: show where we are.
+document.querySelector('nav [aria-current]')?.scrollIntoView({ block: 'nearest', inline: 'center' });

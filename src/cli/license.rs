@@ -106,7 +106,7 @@ pub fn run(command: LicenseCommand) -> Result<(), Failure> {
 fn import(path: &std::path::Path, into: Option<String>, data: &DataArg) -> Result<(), Failure> {
     let file = files::read_text(path, MAX_BYTES).map_err(|error| Failure(error.in_file(path).to_string()))?;
     let admin = Admin::open(data, Create::Refused)?;
-    let answer = admin.change(Method::Post, "licenses", Some(&ImportRequest { file, into }));
+    let answer = admin.change(Method::Post, "licenses", Some(&ImportRequest { file, into, ..ImportRequest::default() }));
     let imported = match answer.map_err(|Failure(text)| Failure(format!("{}: {text}", path.display())))? {
         ImportAnswer::License(imported) => imported,
         ImportAnswer::Revoked(revoked) => {

@@ -68,7 +68,7 @@ impl Home {
             vendor::issue(&self.vendor_key(), &list, Some(&request), &license, now)?;
         }
         let text = files::read_text(&license, MAX_BYTES).map_err(told)?;
-        admin.change(Method::Post, "licenses", Some(&ImportRequest { file: text, into: None }))
+        admin.change(Method::Post, "licenses", Some(&ImportRequest { file: text, ..ImportRequest::default() }))
     }
 }
 

@@ -4,12 +4,13 @@
 use std::sync::Arc;
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
+use uuid::Uuid;
 
 use super::Site;
 use super::handshake::open_password;
 use super::site::Certified;
 use super::trial::{self, TrialTerm};
-use crate::documents::{AuthorizedItem, Claims, random_uuid};
+use crate::documents::{AuthorizedItem, Claims, random_uuids};
 use crate::licensing::decision::{self, Attempt, Grant, GrantedItem, ItemState, Offer, Refusal as ItemRefusal};
 use crate::licensing::id::shorten;
 use crate::licensing::validation::{Characteristics, origin_host, without_port};
@@ -33,8 +34,16 @@ pub struct Authorize {
     pub request: AuthorizeRequest,
     /// The `Origin` header, which browsers set and scripts cannot.
     pub origin_header: Option<String>,
-    /// The network address that it came from: a public trial begins once for each.
+    /// The network address that it came from: a public trial begins once for each. Only a
+    /// request that names nothing needs one.
     pub address: String,
+    fresh: Fresh,
+}
+
+/// What a grant needs that nobody can guess. Drawn before the writer's turn: randomness is slow.
+struct Fresh {
+    ticket: Uuid,
+    jti: Uuid,
 }
 
 /// Most items whose attempts are kept with a refusal.
@@ -73,6 +82,14 @@ impl Granted {
     /// most of the offline time is still there when the network goes.
     pub fn refresh_after(&self) -> i64 {
         self.now + ((self.expires_at - self.now) / 4).clamp(0, 86_400)
+    }
+}
+
+impl Authorize {
+    /// A device's request, validated; see the fields.
+    pub fn new(site: Arc<Site>, request: AuthorizeRequest, origin_header: Option<String>, address: String) -> Self {
+        let [ticket, jti] = random_uuids();
+        Self { site, request, origin_header, address, fresh: Fresh { ticket, jti } }
     }
 }
 
@@ -280,7 +297,7 @@ impl Authorize {
             ledger.record(&Body::SeatReleased(SeatReleased { client, item, by_admin: false, by: None }))?;
         }
         // A repeat is decided and recorded like any request: it may ask for something else.
-        let ticket = tickets.unwrap_or_else(|| random_uuid().simple().to_string());
+        let ticket = tickets.unwrap_or_else(|| self.fresh.ticket.simple().to_string());
         ledger.record(&Body::AuthorizationGranted(AuthorizationGranted {
             client: self.request.client_uuid,
             code: code.code_id,
@@ -298,7 +315,7 @@ impl Authorize {
             iat: given_at,
             nbf: given_at,
             exp: grant.expires_at,
-            jti: random_uuid(),
+            jti: self.fresh.jti,
             nonce: self.request.nonce.clone(),
             org: code.organization_id.clone(),
             hs: self.name_of(code)?,

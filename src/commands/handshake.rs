@@ -240,7 +240,8 @@ fn rename(code: &mut Handshake, name: &HandshakeCode, catalog: &Catalog) -> Resu
     Ok(())
 }
 
-fn alias_note(taken: &Handshake, name: &HandshakeCode) -> String {
+/// How a name that is taken belongs to its code.
+pub(super) fn alias_note(taken: &Handshake, name: &HandshakeCode) -> String {
     if taken.name() == name.as_str() { String::new() } else { format!(" as an alias of {}", taken.name()) }
 }
 

@@ -4,13 +4,14 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::handshake::{find, new_code, save};
+use super::handshake::{alias_note, find, new_code, save};
 use super::site::{HARDWARE_ROW, HardwareBinding};
 use super::{Refusal, Site};
 use crate::documents::{License, LicenseFile, LicenseStatus, ServerCertificate};
 use crate::licensing::{HandshakeCode, ItemId, LicenseItem};
 use crate::store::catalog::{Catalog, CatalogItem};
 use crate::store::facts::{Body, LicenseImported};
+use crate::store::handshakes::Handshake;
 use crate::store::{Command, Error, Ledger};
 
 /// See the module.
@@ -19,12 +20,40 @@ pub struct ImportLicense {
     license: License,
     document: String,
     vendor_kid: String,
-    into: Option<String>,
+    target: Target,
     by: String,
 }
 
+/// Which handshake code gets the items.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Target {
+    /// The codes of what they renew; the others one of their own, `{organization}-{license id}`.
+    #[default]
+    Own,
+    /// All go into the code of this name.
+    Existing(String),
+    /// All go into a code that is made for them.
+    New(HandshakeCode),
+}
+
+/// What an import does: found out before anything is done, so that what was shown is what
+/// happens.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// What the import will tell.
+    pub imported: Imported,
+    /// Whether `imported.handshake_code` is made for it.
+    pub makes_code: bool,
+    /// The items that `imported.handshake_code` gets.
+    pub added: Vec<ItemId>,
+    /// Codes in use, each with an item that joins it because it renews one of its items.
+    pub joins: Vec<(String, ItemId)>,
+    /// Codes in use as they will be.
+    changed: Vec<Handshake>,
+}
+
 /// What the import did.
-#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
 pub struct Imported {
     /// The license.
     pub license_id: u64,
@@ -44,9 +73,8 @@ pub struct Imported {
 }
 
 impl ImportLicense {
-    /// Reads and checks a license file against the vendors and this server. `into`: the
-    /// code that shall get the items, instead of one of their own.
-    pub fn prepare(site: &Arc<Site>, text: &str, into: Option<String>, by: &str) -> Result<Self, Refusal> {
+    /// Reads and checks a license file against the vendors and this server.
+    pub fn prepare(site: &Arc<Site>, text: &str, target: Target, by: &str) -> Result<Self, Refusal> {
         let invalid = |detail: String| Refusal::Invalid("file", detail);
         let file = LicenseFile::parse(text).map_err(|error| invalid(error.to_string()))?;
         let vendors = site.reload_vendors();
@@ -74,7 +102,7 @@ impl ImportLicense {
                 site.uuid()
             )));
         }
-        Ok(Self { site: Arc::clone(site), license, document: file.jws().to_owned(), vendor_kid: file.kid().to_owned(), into, by: by.to_owned() })
+        Ok(Self { site: Arc::clone(site), license, document: file.jws().to_owned(), vendor_kid: file.kid().to_owned(), target, by: by.to_owned() })
     }
 
     fn check(&self, catalog: &Catalog) -> Result<bool, Refusal> {
@@ -114,26 +142,12 @@ impl Command for ImportLicense {
     type Answer = Result<Imported, Refusal>;
 
     fn execute(&self, ledger: &mut Ledger<'_>) -> Result<Self::Answer, Error> {
-        let catalog = ledger.catalog()?;
-        let was_installed = match self.check(&catalog) {
-            Ok(was_installed) => was_installed,
+        let plan = match self.plan(&*ledger.catalog()?) {
+            Ok(plan) => plan,
             Err(refusal) => return Ok(Err(refusal)),
         };
         let license = &self.license;
-        let target = match &self.into {
-            None => None,
-            Some(name) => match find(&catalog, name) {
-                Err(refusal) => return Ok(Err(refusal)),
-                Ok(code) if code.organization_id != license.organization_id => {
-                    return Ok(Err(Refusal::Invalid(
-                        "into",
-                        format!("{} belongs to organization {}, the license to {}", code.name(), code.organization_id, license.organization_id),
-                    )));
-                }
-                Ok(code) => Some(code.clone()),
-            },
-        };
-        if !was_installed {
+        if !plan.imported.was_installed {
             ledger.record(&Body::LicenseImported(LicenseImported {
                 license_id: license.license_id,
                 organization_id: license.organization_id.clone(),
@@ -146,73 +160,137 @@ impl Command for ImportLicense {
             }))?;
             self.bind_hardware(ledger)?;
         }
+        for code in plan.changed {
+            save(ledger, code, &self.by)?;
+        }
+        if let Some(name) = plan.imported.handshake_code.as_deref().filter(|_| plan.makes_code) {
+            let name: HandshakeCode = name.parse().map_err(|error: crate::licensing::id::BadName| Error::Other(error.to_string()))?;
+            let mut code = new_code(&name, ledger, self.target == Target::Own);
+            code.state.items = plan.added;
+            save(ledger, code, &self.by)?;
+        }
+        Ok(Ok(plan.imported))
+    }
+}
+
+impl ImportLicense {
+    /// The license in the file.
+    pub fn license(&self) -> &License {
+        &self.license
+    }
+
+    /// The vendor who signed it.
+    pub fn vendor_kid(&self) -> &str {
+        &self.vendor_kid
+    }
+
+    /// What the import will do with what is installed now.
+    pub fn plan(&self, catalog: &Catalog) -> Result<Plan, Refusal> {
+        let was_installed = self.check(catalog)?;
+        let license = &self.license;
+        let is_own = self.target == Target::Own;
         // What an earlier issue brought is where the admin wants it; into a code that is asked
         // for go all.
-        let is_new = |item: &&LicenseItem| self.into.is_some() || catalog.find_item(item.item_id).is_none();
-        let new: Vec<&LicenseItem> = license.items.iter().filter(is_new).collect();
-        let renewed = if self.into.is_some() { Vec::new() } else { self.renew(ledger, &catalog, &new)? };
-        let homeless: Vec<ItemId> = new.iter().map(|item| item.item_id).filter(|id| !renewed.iter().any(|(_, joined)| joined == id)).collect();
-        let own_name = HandshakeCode::new(&license.organization_id, &license.license_id.to_string()).map_err(|error| Error::Other(error.to_string()))?;
-        let code = match target.or_else(|| catalog.find_code_by_name(own_name.as_str()).cloned()) {
-            Some(code) => Some(code),
-            None if homeless.is_empty() => None,
-            None => Some(new_code(&own_name, ledger, true)),
+        let new: Vec<&LicenseItem> = license.items.iter().filter(|item| !is_own || catalog.find_item(item.item_id).is_none()).collect();
+        let (mut changed, joins) = if is_own { self.renew(catalog, &new) } else { Default::default() };
+        let homeless: Vec<ItemId> = new.iter().map(|item| item.item_id).filter(|id| !joins.iter().any(|(_, joined)| joined == id)).collect();
+        // A renewal may have come before what it renews.
+        let renews_ours = |entry: &&CatalogItem| {
+            *entry.vendor_kid == *self.vendor_kid
+                && entry.organization_id == license.organization_id
+                && entry.item.renews.is_some_and(|old| new.iter().any(|item| item.item_id == old))
         };
-        let handshake_code = match code {
-            Some(mut code) => {
-                // A renewal may have come before what it renews.
-                let renews_ours = |entry: &&CatalogItem| {
-                    *entry.vendor_kid == *self.vendor_kid
-                        && entry.organization_id == license.organization_id
-                        && entry.item.renews.is_some_and(|old| new.iter().any(|item| item.item_id == old))
-                };
-                let early = catalog.items().filter(renews_ours).map(|entry| entry.item.item_id);
-                let known = code.state.items.len();
-                for id in homeless.into_iter().chain(early) {
-                    if !code.state.items.contains(&id) {
-                        code.state.items.push(id);
-                    }
+        let early = catalog.items().filter(renews_ours).map(|entry| entry.item.item_id);
+        let wanted: Vec<ItemId> = homeless.iter().copied().chain(early).collect();
+        let (name, existing) = self.find_target(catalog)?;
+        let mut added = Vec::new();
+        let (handshake_code, makes_code) = match existing {
+            Some(code) => {
+                // It may have got a renewal just now.
+                let place = changed.iter().position(|other| other.code_id == code.code_id);
+                let mut code = place.map_or_else(|| code.clone(), |at| changed.swap_remove(at));
+                added.extend(wanted.into_iter().filter(|id| !code.state.items.contains(id)));
+                code.state.items.extend(&added);
+                let name = code.name();
+                if place.is_some() || !added.is_empty() {
+                    changed.push(code);
                 }
-                if code.state.items.len() > known {
-                    code = save(ledger, code, &self.by)?;
-                }
-                Some(code.name())
+                (Some(name), false)
             }
-            None => None,
+            None if is_own && homeless.is_empty() => (None, false),
+            None => {
+                added = wanted;
+                (Some(name), true)
+            }
         };
-        Ok(Ok(Imported {
+        let renewed = joins.iter().map(|(code, _)| code.clone()).collect::<BTreeSet<_>>().into_iter().collect();
+        let imported = Imported {
             license_id: license.license_id.0,
             alias: license.alias.clone(),
             organization_id: license.organization_id.to_string(),
             items: license.items.len(),
             was_installed,
             handshake_code,
-            renewed: renewed.into_iter().map(|(code, _)| code).collect::<BTreeSet<_>>().into_iter().collect(),
-        }))
+            renewed,
+        };
+        Ok(Plan { imported, makes_code, added, joins, changed })
     }
-}
 
-impl ImportLicense {
+    /// The name of the code that gets the items, and the code if there is one.
+    fn find_target<'c>(&self, catalog: &'c Catalog) -> Result<(String, Option<&'c Handshake>), Refusal> {
+        let license = &self.license;
+        match &self.target {
+            Target::Own => {
+                let name = format!("{}-{}", license.organization_id, license.license_id);
+                let code = catalog.find_code_by_name(&name);
+                Ok((name, code))
+            }
+            Target::Existing(name) => {
+                let code = find(catalog, name)?;
+                if code.organization_id != license.organization_id {
+                    return Err(Refusal::Invalid(
+                        "into",
+                        format!("{} belongs to organization {}, the license to {}", code.name(), code.organization_id, license.organization_id),
+                    ));
+                }
+                Ok((code.name(), Some(code)))
+            }
+            Target::New(name) => {
+                if name.organization() != license.organization_id {
+                    return Err(Refusal::Invalid(
+                        "new_code",
+                        format!("the code's name must begin with the license's organization: {}-", license.organization_id),
+                    ));
+                }
+                if let Some(taken) = catalog.find_code_by_name(name.as_str()) {
+                    return Err(Refusal::Invalid("new_code", format!("{name} exists already{}: choose another name", alias_note(taken, name))));
+                }
+                Ok((name.to_string(), None))
+            }
+        }
+    }
+
     /// New items that renew others join their handshake codes, so that no application changes
-    /// (domain §2.5). Returns each code's name with the item it got.
-    fn renew(&self, ledger: &mut Ledger<'_>, catalog: &Catalog, new: &[&LicenseItem]) -> Result<Vec<(String, ItemId)>, Error> {
-        let mut renewed = Vec::new();
+    /// (domain §2.5). Returns the codes as they will be, and each code's name with the item it
+    /// gets.
+    fn renew(&self, catalog: &Catalog, new: &[&LicenseItem]) -> (Vec<Handshake>, Vec<(String, ItemId)>) {
+        let (mut changed, mut joins) = (Vec::new(), Vec::new());
         for code in catalog.codes().into_iter().filter(|code| code.organization_id == self.license.organization_id) {
             // Only its own vendor renews an item.
             let is_ours = |old| catalog.vendor_of(old) == Some(self.vendor_kid.as_str()) || self.license.items.iter().any(|item| item.item_id == old);
-            let joins = |item: &&&LicenseItem| {
+            let is_joining = |item: &&&LicenseItem| {
                 item.renews.is_some_and(|old| code.state.items.contains(&old) && is_ours(old)) && !code.state.items.contains(&item.item_id)
             };
-            let joining: Vec<ItemId> = new.iter().filter(joins).map(|item| item.item_id).collect();
+            let joining: Vec<ItemId> = new.iter().filter(is_joining).map(|item| item.item_id).collect();
             if joining.is_empty() {
                 continue;
             }
             let mut code = code.clone();
             code.state.items.extend(&joining);
-            let code = save(ledger, code, &self.by)?;
-            renewed.extend(joining.into_iter().map(|id| (code.name(), id)));
+            joins.extend(joining.into_iter().map(|id| (code.name(), id)));
+            changed.push(code);
         }
-        Ok(renewed)
+        (changed, joins)
     }
 
     /// A license that was issued after the hardware changed binds the server to the new one.

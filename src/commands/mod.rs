@@ -11,6 +11,7 @@
 //! | [`reset_device`] | the admin lets a device in again after a clone alarm |
 //! | [`import_license`] | the admin brings a license file |
 //! | [`revoke_license`] | the admin brings the vendor's revocation |
+//! | [`trust_vendor`] | the admin brings a vendor's public key |
 //! | [`issue_statement`] | the admin wants a usage statement for the vendor |
 //! | [`handshake`] | the admin makes, edits, orders, stars or deletes handshake codes |
 //! | [`users`] [`tokens`] | who may administer: people with passwords, programs with tokens |
@@ -30,6 +31,7 @@ pub mod revoke_license;
 pub mod site;
 pub mod tokens;
 mod trial;
+pub mod trust_vendor;
 pub mod users;
 
 pub use site::Site;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::{Refusal, Site};
 use crate::documents::{Revocation, RevocationFile};
+use crate::store::catalog::Catalog;
 use crate::store::facts::{Body, LicenseRevoked};
 use crate::store::{Command, Error, Ledger};
 
@@ -17,7 +18,7 @@ pub struct RevokeLicense {
 }
 
 /// What the import of a revocation did.
-#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
 pub struct Revoked {
     /// The license.
     pub license_id: u64,
@@ -37,13 +38,16 @@ impl RevokeLicense {
     }
 }
 
-impl Command for RevokeLicense {
-    type Answer = Result<Revoked, Refusal>;
+impl RevokeLicense {
+    /// What the file says.
+    pub fn revocation(&self) -> &Revocation {
+        &self.revocation
+    }
 
-    fn execute(&self, ledger: &mut Ledger<'_>) -> Result<Self::Answer, Error> {
-        let catalog = ledger.catalog()?;
+    /// What the import will do with what is installed now.
+    pub fn plan(&self, catalog: &Catalog) -> Result<Revoked, Refusal> {
         let revocation = &self.revocation;
-        let refuse = |detail: String| Ok(Err(Refusal::Conflict(detail)));
+        let refuse = |detail: String| Err(Refusal::Conflict(detail));
         let Some(license) = catalog.find_license(revocation.license_id) else {
             return refuse(format!("license {} is not installed on this server: `license list` shows those that are", revocation.license_id));
         };
@@ -64,18 +68,30 @@ impl Command for RevokeLicense {
             ));
         }
         let was_installed = revocation.item_ids.iter().all(|id| catalog.is_revoked(*id));
-        if !was_installed {
+        let revoked_items = revocation.item_ids.iter().map(|id| id.0).collect();
+        Ok(Revoked { license_id: revocation.license_id.0, revoked_items, was_installed })
+    }
+}
+
+impl Command for RevokeLicense {
+    type Answer = Result<Revoked, Refusal>;
+
+    fn execute(&self, ledger: &mut Ledger<'_>) -> Result<Self::Answer, Error> {
+        let revoked = match self.plan(&*ledger.catalog()?) {
+            Ok(revoked) => revoked,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        if !revoked.was_installed {
             ledger.record(&Body::LicenseRevoked(LicenseRevoked {
-                license_id: revocation.license_id,
-                items: revocation.item_ids.clone(),
-                issued_at: revocation.issued_at.timestamp(),
+                license_id: self.revocation.license_id,
+                items: self.revocation.item_ids.clone(),
+                issued_at: self.revocation.issued_at.timestamp(),
                 vendor_kid: self.vendor_kid.clone(),
-                reason: revocation.reason.clone(),
+                reason: self.revocation.reason.clone(),
                 document: self.document.clone(),
                 by: self.by.clone(),
             }))?;
         }
-        let revoked_items = revocation.item_ids.iter().map(|id| id.0).collect();
-        Ok(Ok(Revoked { license_id: revocation.license_id.0, revoked_items, was_installed }))
+        Ok(Ok(revoked))
     }
 }

@@ -50,7 +50,8 @@ pub struct Certified {
 
 #[derive(Default)]
 struct Certificates {
-    own: HashMap<(OrganizationId, String), Arc<Certified>>,
+    /// By organization and the vendor's key.
+    own: HashMap<OrganizationId, HashMap<String, Arc<Certified>>>,
     servers: HashSet<ServerUuid>,
 }
 
@@ -104,6 +105,23 @@ impl Site {
         vendors
     }
 
+    /// The vendors that are trusted, each with the file that says so.
+    pub fn list_vendors(&self) -> Vec<(PathBuf, VerifyingKey)> {
+        let in_directory = std::fs::read_dir(&self.vendor_files.directory).into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path()));
+        let mut paths: Vec<PathBuf> = in_directory.filter(|path| path.extension().is_some_and(|extension| extension == "pub")).collect();
+        paths.sort();
+        paths.extend(self.vendor_files.files.iter().cloned());
+        let mut list: Vec<(PathBuf, VerifyingKey)> = Vec::new();
+        for path in paths {
+            match load_vendor_key(&path) {
+                Ok(key) if list.iter().any(|(_, known)| *known == key) => {}
+                Ok(key) => list.push((path, key)),
+                Err(problem) => tracing::warn!(%problem, "a vendor's public key cannot be read"),
+            }
+        }
+        list
+    }
+
     /// Where an admin puts a vendor's public key.
     pub fn vendor_directory(&self) -> &PathBuf {
         &self.vendor_files.directory
@@ -122,10 +140,10 @@ impl Site {
             fresh.servers.extend(payload.servers.iter().map(|server| server.uuid));
             let Some(text) = payload.certificate_for(self.uuid()) else { continue };
             let Some(certificate) = read_certificate(text) else { continue };
-            let key = (license.organization_id.clone(), license.vendor_kid.clone());
-            if fresh.own.get(&key).is_none_or(|known| known.certificate.not_after < certificate.not_after) {
+            let of_vendors = fresh.own.entry(license.organization_id.clone()).or_default();
+            if of_vendors.get(&license.vendor_kid).is_none_or(|known| known.certificate.not_after < certificate.not_after) {
                 let header = authorization::prepared_header(&self.identity.key, text);
-                fresh.own.insert(key, Arc::new(Certified { certificate, document: text.to_owned(), header }));
+                of_vendors.insert(license.vendor_kid.clone(), Arc::new(Certified { certificate, document: text.to_owned(), header }));
             }
         }
         *self.certificates.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(fresh);
@@ -134,13 +152,13 @@ impl Site {
     /// The certificate to sign under for an organization's items of a vendor.
     pub fn find_certificate(&self, organization: &OrganizationId, vendor_kid: &str) -> Option<Arc<Certified>> {
         let certificates = Arc::clone(&self.certificates.read().unwrap_or_else(PoisonError::into_inner));
-        certificates.own.get(&(organization.clone(), vendor_kid.to_owned())).cloned()
+        certificates.own.get(organization)?.get(vendor_kid).cloned()
     }
 
     /// Everything that vendors signed for this server.
     pub fn list_certificates(&self) -> Vec<String> {
         let certificates = Arc::clone(&self.certificates.read().unwrap_or_else(PoisonError::into_inner));
-        let mut list: Vec<String> = certificates.own.values().map(|certified| certified.document.clone()).collect();
+        let mut list: Vec<String> = certificates.own.values().flat_map(HashMap::values).map(|certified| certified.document.clone()).collect();
         list.sort();
         list
     }

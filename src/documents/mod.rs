@@ -59,7 +59,7 @@ pub use jws::{Jws, PreparedHeader};
 pub use keys::{Jwk, SigningKey, VerifyingKey};
 pub use license_file::{BoundServer, License, LicenseFile, LicenseStatus};
 pub use product_key::{KeyRefusal, KeyRequest, ProductKey, ProductKeys};
-pub use random::random_uuid;
+pub use random::{random_uuid, random_uuids};
 pub use request::{ActivationRequest, RequestServer};
 pub use revocation::{Revocation, RevocationFile};
 pub use sealed::{SealingJwk, SealingKey};

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
-use actix_web::http::header;
+use actix_web::http::header::{self, ContentType};
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse, ResponseError as _};
 use serde_json::json;
@@ -59,11 +59,13 @@ pub async fn authorize(context: Data<Context>, request: HttpRequest, payload: Pa
         Err(failure) => return cors::answer(&context, &request, None, Err(failure)),
     };
     let Some(origin) = request.headers().get(header::ORIGIN) else {
-        return send(grant(&context, body, None, address_of_peer(&request)).await).unwrap_or_else(|failure| failure.error_response());
+        let address = trial_address(&request, &body);
+        return send_grant(grant(&context, body, None, address).await).unwrap_or_else(|failure| failure.error_response());
     };
     let catalog = context.writer().catalog();
     let named = (body.handshake_code.clone(), body.organization_id.clone());
-    let answer = send(grant(&context, body, origin.to_str().ok().map(str::to_owned), address_of_peer(&request)).await);
+    let address = trial_address(&request, &body);
+    let answer = send_grant(grant(&context, body, origin.to_str().ok().map(str::to_owned), address).await);
     let code = match named {
         (Some(name), _) => catalog.find_code_by_name(&name),
         (None, Some(organization)) => catalog.find_default_code(&organization),
@@ -74,7 +76,7 @@ pub async fn authorize(context: Data<Context>, request: HttpRequest, payload: Pa
 
 /// Decides, and signs.
 pub(super) async fn grant(context: &Context, request: AuthorizeRequest, origin_header: Option<String>, address: String) -> Result<AuthorizeAnswer, Failure> {
-    let command = Authorize { site: context.site.clone(), request, origin_header, address };
+    let command = Authorize::new(context.site.clone(), request, origin_header, address);
     let granted = context.writer().submit(command).await??;
     Ok(AuthorizeAnswer {
         authorization: granted.sign(),
@@ -166,8 +168,10 @@ impl Authorized for ReleaseRequest {
     }
 }
 
-fn address_of_peer(request: &HttpRequest) -> String {
-    request.peer_addr().map_or_else(String::new, |address| address_of(address.ip()))
+/// Where a public trial is asked from: only who names nothing asks for one.
+fn trial_address(request: &HttpRequest, body: &AuthorizeRequest) -> String {
+    let peer = request.peer_addr().filter(|_| body.handshake_code.is_none() && body.organization_id.is_none());
+    peer.map_or_else(String::new, |address| address_of(address.ip()))
 }
 
 /// The address that counts as one place: an IPv6 network has 2^64 of them.
@@ -201,6 +205,11 @@ pub(super) fn check_authorization(context: &Context, text: &str, client: ClientU
         return Err(refuse(format!("the authorization ended at {}, more than 30 days ago: get a new one first", rfc3339(claims.exp))));
     }
     Ok(claims)
+}
+
+fn send_grant(answer: Result<AuthorizeAnswer, Failure>) -> Result<HttpResponse, Failure> {
+    let json = answer?.into_json();
+    Ok(HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "no-store")).insert_header(ContentType::json()).body(json))
 }
 
 fn send(answer: Result<impl serde::Serialize, Failure>) -> Result<HttpResponse, Failure> {

@@ -5,6 +5,7 @@
 //! | [`routes`] | every path in one table |
 //! | [`problem`] | the only way from an error to a response |
 //! | [`body`] | reading a request's JSON within its limits |
+//! | [`query`] | the question behind the `?` of a path |
 //! | [`rate_limit`] | too many requests (130) |
 //! | [`client_api`] | what devices call |
 //! | [`sealed`] | bodies that only device and server can read |
@@ -35,6 +36,7 @@ pub mod idle;
 pub mod openapi;
 pub mod ops;
 pub mod problem;
+pub mod query;
 pub mod rate_limit;
 pub mod routes;
 pub mod sandbox;

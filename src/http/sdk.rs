@@ -30,6 +30,21 @@ struct Entry {
     note: String,
 }
 
+/// A library, for pages that lead to it.
+pub struct Library {
+    /// Its folder below `/sdk/`.
+    pub folder: &'static str,
+    /// Its language.
+    pub name: &'static str,
+    /// What it is for.
+    pub note: &'static str,
+}
+
+/// The libraries there are.
+pub fn libraries() -> Vec<Library> {
+    LANGUAGES.iter().map(|(folder, name, note)| Library { folder, name, note }).collect()
+}
+
 /// `GET /sdk/`: the languages there are.
 pub async fn languages() -> Result<HttpResponse, Failure> {
     let entry = |(folder, name, note): &(&str, &str, &str)| Entry { href: format!("/sdk/{folder}/"), name: (*name).to_owned(), note: (*note).to_owned() };

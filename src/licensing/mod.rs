@@ -15,12 +15,14 @@
 //! | [`domain`] | what one registered domain covers (domain §4, charge way `domain`) |
 //! | [`decision`] | may this device work, and until when (domain §3) |
 //! | [`charging`] | which item pays for a report (domain §4) |
+//! | [`forecast`] | when a quota runs out at the present rate (domain §6) |
 //! | [`thresholds`] | what is worth an alert, and what it says (domain §7) |
 
 pub mod charge_way;
 pub mod charging;
 pub mod decision;
 pub mod domain;
+pub mod forecast;
 pub mod grace;
 pub mod id;
 pub mod item;

@@ -24,6 +24,36 @@ fn default_order(a: &LicenseItem, b: &LicenseItem) -> Ordering {
         .then_with(|| a.item_id.cmp(&b.item_id))
 }
 
+/// Why an item is used before the one after it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Why {
+    /// The admin's order says so.
+    Chosen,
+    /// It ends earlier.
+    EndsEarlier,
+    /// It covers less: what serves everything is kept for everything.
+    MoreSpecific,
+    /// Its charge way restricts less.
+    LessRestrictive,
+    /// It has the lower number; nothing else tells them apart.
+    LowerNumber,
+}
+
+/// Why the first of two neighbours in the order of use comes first.
+pub fn why_before(first: &LicenseItem, second: &LicenseItem, explicit: Option<&[ItemId]>) -> Why {
+    if explicit.is_some_and(|order| order.contains(&first.item_id)) {
+        Why::Chosen
+    } else if first.valid_to != second.valid_to {
+        Why::EndsEarlier
+    } else if breadth(first) != breadth(second) {
+        Why::MoreSpecific
+    } else if restriction(first.charge_way) != restriction(second.charge_way) {
+        Why::LessRestrictive
+    } else {
+        Why::LowerNumber
+    }
+}
+
 /// How much a permit covers: modules, editions and deployment types allowed (a product is
 /// always one); an empty list, which allows any, counts as the broadest.
 fn breadth(item: &LicenseItem) -> usize {
@@ -66,6 +96,9 @@ mod tests {
         device.charge_way = ChargeWay::Device;
         device.period = Some(Period::Year);
         assert_eq!(sorted(vec![&late, &device, &specific, &early], None), [2, 3, 4, 1]);
+        let why = [(&early, &specific), (&specific, &device), (&device, &late), (&late, &scan_item(9))].map(|(a, b)| why_before(a, b, None));
+        assert_eq!(why, [Why::EndsEarlier, Why::MoreSpecific, Why::LessRestrictive, Why::LowerNumber]);
+        assert_eq!(why_before(&late, &early, Some(&[ItemId(1)])), Why::Chosen);
     }
 
     #[test]

@@ -128,6 +128,11 @@ impl Catalog {
         codes
     }
 
+    /// Every code there ever was: what was used under a deleted one was used.
+    pub fn all_codes(&self) -> Vec<CodeId> {
+        self.codes.keys().copied().collect()
+    }
+
     /// A code by its identity, deleted ones included.
     pub fn find_code(&self, id: CodeId) -> Option<&Handshake> {
         self.codes.get(&id)

@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use super::Error;
 use super::facts::{AuthorizationGranted, DeviceReset};
 use super::ledger::Ledger;
 use super::refusals::{self, Refusal};
+use super::{Error, clients};
 use crate::clock::Micros;
 use crate::licensing::{ClientUuid, CodeId, ItemId};
 
@@ -81,9 +81,9 @@ impl Range {
 /// Most refusals of one device in a listing.
 const REFUSALS_LISTED: usize = 5;
 
-const UPSERT: &str = "INSERT INTO devices (client_uuid, code_id, first_seen_at, last_seen_at, ticket, ticket_stamp, nonce, previous_ticket, previous_stamp)
+const UPSERT: &str = "INSERT INTO devices (client_id, code_id, first_seen_at, last_seen_at, ticket, ticket_stamp, nonce, previous_ticket, previous_stamp)
     VALUES (?1, ?2, ?3, ?3, ?4, ?5, ?6, '', 0)
-    ON CONFLICT (client_uuid, code_id) DO UPDATE SET
+    ON CONFLICT (client_id, code_id) DO UPDATE SET
         first_seen_at = MIN(first_seen_at, ?3), last_seen_at = MAX(last_seen_at, ?3),
         previous_ticket = CASE WHEN ?4 = ticket THEN previous_ticket WHEN (?5, ?4) > (ticket_stamp, ticket) THEN ticket WHEN (?5, ?4) > (previous_stamp, previous_ticket) THEN ?4 ELSE previous_ticket END,
         previous_stamp = CASE WHEN ?4 = ticket THEN previous_stamp WHEN (?5, ?4) > (ticket_stamp, ticket) THEN ticket_stamp WHEN (?5, ?4) > (previous_stamp, previous_ticket) THEN ?5 ELSE previous_stamp END,
@@ -94,16 +94,17 @@ const RESET: &str = "INSERT INTO device_resets (client_uuid, reset_stamp) VALUES
     ON CONFLICT (client_uuid) DO UPDATE SET reset_stamp = MAX(reset_stamp, ?2)";
 const TICKETS: &str =
     "SELECT ticket, previous_ticket, nonce, ticket_stamp, ticket_stamp <= COALESCE((SELECT reset_stamp FROM device_resets AS r WHERE r.client_uuid = ?1), 0)
-    FROM devices WHERE client_uuid = ?1 AND code_id = ?2";
-const EXISTS: &str = "SELECT EXISTS (SELECT 1 FROM devices WHERE client_uuid = ?1)";
+    FROM devices WHERE client_id = ?2 AND code_id = ?3";
+const EXISTS: &str = "SELECT EXISTS (SELECT 1 FROM devices WHERE client_id = ?1)";
 const REPORTED: &str = "INSERT INTO device_reports (client_uuid, last_reported_at) VALUES (?1, ?2)
     ON CONFLICT (client_uuid) DO UPDATE SET last_reported_at = MAX(last_reported_at, ?2)";
 const LIST: &str = "SELECT client_uuid, first_seen_at, MAX(last_seen_at, COALESCE((SELECT last_reported_at FROM device_reports AS r WHERE r.client_uuid = d.client_uuid), 0))
-    FROM (SELECT client_uuid, MIN(first_seen_at) AS first_seen_at, MAX(last_seen_at) AS last_seen_at FROM devices WHERE client_uuid >= ?1 AND client_uuid <= ?3 GROUP BY client_uuid ORDER BY client_uuid LIMIT ?2) AS d";
+    FROM (SELECT client_uuid, MIN(first_seen_at) AS first_seen_at, MAX(last_seen_at) AS last_seen_at FROM clients CROSS JOIN devices USING (client_id) WHERE client_uuid >= ?1 AND client_uuid <= ?3 GROUP BY client_uuid ORDER BY client_uuid LIMIT ?2) AS d";
 const LIST_REFUSED: &str = "SELECT client_uuid, MIN(stamp) / 1000000, MAX(stamp) / 1000000 FROM refusals
     WHERE client_uuid >= ?1 AND client_uuid <= ?4 AND stamp >= ?3 GROUP BY client_uuid ORDER BY client_uuid LIMIT ?2";
 const RESET_AT: &str = "SELECT reset_stamp FROM device_resets WHERE client_uuid = ?1";
-const LIST_SEATS: &str = "SELECT item_id, active_until FROM seats WHERE client_uuid = ?1 AND active_until > ?2 ORDER BY item_id";
+const LIST_SEATS: &str =
+    "SELECT item_id, active_until FROM seats WHERE client_id = (SELECT client_id FROM clients WHERE client_uuid = ?1) AND active_until > ?2 ORDER BY item_id";
 
 pub(super) const STATEMENTS: &[&str] = &[UPSERT, RESET, TICKETS, EXISTS, REPORTED, LIST, LIST_REFUSED, RESET_AT, LIST_SEATS];
 
@@ -111,14 +112,8 @@ pub(super) const STATEMENTS: &[&str] = &[UPSERT, RESET, TICKETS, EXISTS, REPORTE
 /// the same microsecond: then the text decides. A repeated request gets the same ticket
 /// again, and the one before it stays.
 pub(super) fn apply_granted(ledger: &mut Ledger<'_>, stamp: Micros, body: &AuthorizationGranted) -> Result<(), Error> {
-    ledger.connection().prepare_cached(UPSERT)?.execute(params![
-        body.client.bytes(),
-        body.code.bytes(),
-        stamp.div_euclid(1_000_000),
-        body.ticket,
-        stamp,
-        body.nonce
-    ])?;
+    let number = clients::number(ledger, body.client)?;
+    ledger.connection().prepare_cached(UPSERT)?.execute(params![number, body.code.bytes(), stamp.div_euclid(1_000_000), body.ticket, stamp, body.nonce])?;
     Ok(())
 }
 
@@ -136,10 +131,11 @@ pub(super) fn apply_reset(ledger: &mut Ledger<'_>, stamp: Micros, body: &DeviceR
 
 /// The tickets of a device under a code, if it was ever authorized there.
 pub fn find_tickets(ledger: &Ledger<'_>, client: ClientUuid, code: CodeId) -> Result<Option<Tickets>, Error> {
+    let Some(number) = clients::find(ledger, client)? else { return Ok(None) };
     let row = ledger
         .connection()
         .prepare_cached(TICKETS)?
-        .query_row(params![client.bytes(), code.bytes()], |row| {
+        .query_row(params![client.bytes(), number, code.bytes()], |row| {
             let given_at = row.get::<_, Micros>(3)?.div_euclid(1_000_000);
             Ok(Tickets { current: row.get(0)?, previous: row.get(1)?, nonce: row.get(2)?, given_at, reset: row.get(4)? })
         })
@@ -149,7 +145,8 @@ pub fn find_tickets(ledger: &Ledger<'_>, client: ClientUuid, code: CodeId) -> Re
 
 /// Whether this device was ever authorized.
 pub fn is_known(ledger: &Ledger<'_>, client: ClientUuid) -> Result<bool, Error> {
-    Ok(ledger.connection().prepare_cached(EXISTS)?.query_row(params![client.bytes()], |row| row.get(0))?)
+    let Some(number) = clients::find(ledger, client)? else { return Ok(false) };
+    Ok(ledger.connection().prepare_cached(EXISTS)?.query_row(params![number], |row| row.get(0))?)
 }
 
 /// At most `limit` devices of a range, in order of their UUIDs, with the seats that are

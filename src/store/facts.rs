@@ -341,7 +341,8 @@ impl Body {
         .map_err(|error| Error::Other(format!("a fact cannot be written as JSON: {error}")))
     }
 
-    fn from_json(kind: &str, json: &[u8]) -> Result<Self, Error> {
+    /// Reads a body of this kind.
+    pub(super) fn from_json(kind: &str, json: &[u8]) -> Result<Self, Error> {
         let broken = |error: serde_json::Error| Error::Corrupt(format!("a fact of kind {kind} cannot be read: {error}"));
         Ok(match kind {
             "license_imported" => Self::LicenseImported(serde_json::from_slice(json).map_err(broken)?),

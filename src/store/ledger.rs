@@ -4,6 +4,7 @@
 //! Everything remembered here can be read again from the tables. It is dropped whenever a
 //! transaction is rolled back.
 
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -12,7 +13,7 @@ use rusqlite::Connection;
 use super::catalog::Catalog;
 use super::facts::{self, Body, Head};
 use super::usage::Deltas;
-use super::{Error, seats, slots, usage};
+use super::{Error, clients, seats, slots, usage};
 use crate::clock::{Clock, Micros};
 use crate::licensing::{ItemId, ServerUuid};
 
@@ -26,7 +27,9 @@ pub(super) struct Memory {
     /// The minute, and how many refusals without a code were kept in it.
     strangers: (i64, u32),
     pub(super) used: HashMap<ItemId, u64>,
+    pub(super) clients: clients::Numbers,
     pub(super) seats: HashMap<ItemId, seats::Count>,
+    pub(super) last_seat: Cell<Option<seats::Found>>,
     pub(super) excess: HashMap<ItemId, slots::Excess>,
     pub(super) deltas: Deltas,
 }
@@ -41,7 +44,9 @@ impl Memory {
             is_catalog_new: false,
             strangers: (0, 0),
             used: HashMap::new(),
+            clients: clients::Numbers::default(),
             seats: HashMap::new(),
+            last_seat: Cell::default(),
             excess: HashMap::new(),
             deltas: Deltas::default(),
         })
@@ -142,6 +147,10 @@ impl<'t> Ledger<'t> {
     }
 
     pub(super) fn memory(&mut self) -> &mut Memory {
+        self.memory
+    }
+
+    pub(super) fn remembered(&self) -> &Memory {
         self.memory
     }
 

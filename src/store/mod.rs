@@ -6,8 +6,10 @@
 //! | [`writer`] | the one thread that writes, and group commit |
 //! | [`ledger`] | what a command sees inside its transaction |
 //! | [`catalog`] | licenses, items and codes in memory |
+//! | [`clients`] | the short numbers of client UUIDs |
 //! | [`licenses`] [`handshakes`] [`devices`] [`seats`] [`reports`] [`usage`] | a noun each: its SQL and how facts change it |
 //! | [`slots`] [`trials`] [`refusals`] [`statements`] | the same for concurrent use, public trials, why requests were refused, usage statements |
+//! | [`statistics`] | what the statistics show |
 //! | [`presence`] | which devices were at work in a slot, on a day |
 //! | [`accounts`] [`preferences`] [`audit`] | who administers, what they set, and what they did |
 //! | [`local`] | what is this machine's alone |
@@ -18,6 +20,7 @@
 pub mod accounts;
 pub mod audit;
 pub mod catalog;
+mod clients;
 pub mod devices;
 pub mod error;
 pub mod facts;
@@ -27,13 +30,14 @@ pub mod licenses;
 pub mod local;
 pub mod open;
 pub mod preferences;
-mod presence;
+pub mod presence;
 pub mod rebuild;
 pub mod refusals;
 pub mod reports;
 pub mod seats;
 pub mod slots;
 pub mod statements;
+pub mod statistics;
 pub mod trials;
 pub mod usage;
 pub mod writer;
@@ -61,6 +65,7 @@ pub fn list_statements() -> Vec<(&'static str, &'static str)> {
         ("facts", facts::STATEMENTS),
         ("licenses", licenses::STATEMENTS),
         ("handshakes", handshakes::STATEMENTS),
+        ("clients", clients::STATEMENTS),
         ("devices", devices::STATEMENTS),
         ("seats", seats::STATEMENTS),
         ("reports", reports::STATEMENTS),
@@ -73,6 +78,7 @@ pub fn list_statements() -> Vec<(&'static str, &'static str)> {
         ("audit", audit::STATEMENTS),
         ("preferences", preferences::STATEMENTS),
         ("presence", presence::STATEMENTS),
+        ("statistics", statistics::STATEMENTS),
         ("local", local::STATEMENTS),
     ]
     .into_iter()

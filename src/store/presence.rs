@@ -4,7 +4,7 @@
 //! A device that once was seen on a day stays seen, whichever server's copy of its report
 //! counts; what it did is what the copies that count say.
 
-use rusqlite::{OptionalExtension as _, params};
+use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::Error;
 use super::ledger::Ledger;
@@ -28,8 +28,16 @@ const RAISE_PEAK: &str = "INSERT INTO day_peaks (code_id, day, devices) VALUES (
 const FIND_PEAK: &str = "SELECT COALESCE(MAX(devices), 0) FROM slot_devices WHERE code_id = ?1 AND slot >= ?2 AND slot < ?3";
 const PUT_PEAK: &str = "UPDATE day_peaks SET devices = ?3 WHERE code_id = ?1 AND day = ?2";
 const DROP_PEAK: &str = "DELETE FROM day_peaks WHERE code_id = ?1 AND day = ?2 AND devices = 0";
+const EVER: &str = "SELECT COALESCE(SUM(first), 0) FROM day_devices WHERE code_id = ?1 AND item_id = 0";
 
-pub(super) const STATEMENTS: &[&str] = &[SEE, ADD, FIRST, PUT_FIRST, COUNT_DAY, OTHERS, COUNT_SLOT, DROP_SLOT, RAISE_PEAK, FIND_PEAK, PUT_PEAK, DROP_PEAK];
+pub(super) const STATEMENTS: &[&str] =
+    &[SEE, ADD, FIRST, PUT_FIRST, COUNT_DAY, OTHERS, COUNT_SLOT, DROP_SLOT, RAISE_PEAK, FIND_PEAK, PUT_PEAK, DROP_PEAK, EVER];
+
+/// How many devices were ever at work under a code: a sum over days, not over devices.
+pub fn read_devices_ever(connection: &Connection, code: CodeId) -> Result<u64, Error> {
+    let count: i64 = connection.prepare_cached(EVER)?.query_row(params![code.bytes()], |row| row.get(0))?;
+    Ok(count.max(0) as u64)
+}
 
 /// Remembers that a device was at work on a day.
 pub(super) fn see(ledger: &Ledger<'_>, code: CodeId, day: i64, client: ClientUuid, charges: &[Charge]) -> Result<(), Error> {

@@ -95,8 +95,20 @@ fn list_tables(connection: &Connection) -> Result<Vec<String>, Error> {
     Ok(names.into_iter().filter(|name| !NOT_DERIVED.contains(&name.as_str())).collect())
 }
 
+/// Reads a whole table, with client UUIDs in place of the numbers that a database gives them.
+fn as_meant(connection: &Connection, table: &str) -> Result<String, Error> {
+    let mut statement = connection.prepare("SELECT name FROM pragma_table_info(?1)")?;
+    let columns = statement.query_map([table], |row| row.get::<_, String>(0))?.collect::<Result<Vec<_>, _>>()?;
+    if !columns.iter().any(|column| column == "client_id") {
+        return Ok(format!("SELECT * FROM {table}"));
+    }
+    let others: Vec<_> = columns.into_iter().filter(|column| column != "client_id" && column != "client_uuid").collect();
+    let columns = [vec!["client_uuid".to_owned()], others].concat().join(", ");
+    Ok(if table == "clients" { format!("SELECT {columns} FROM clients") } else { format!("SELECT {columns} FROM {table} LEFT JOIN clients USING (client_id)") })
+}
+
 fn rows(connection: &Connection, table: &str) -> Result<Vec<String>, Error> {
-    let mut statement = connection.prepare(&format!("SELECT * FROM {table}"))?;
+    let mut statement = connection.prepare(&as_meant(connection, table)?)?;
     let columns = statement.column_count();
     let rows = statement.query_map([], |row| (0..columns).map(|n| row.get::<_, Value>(n)).collect::<Result<Vec<_>, _>>())?;
     let mut rows: Vec<String> = rows.map(|row| row.map(|values| format!("{values:?}"))).collect::<Result<_, _>>()?;

@@ -103,8 +103,13 @@ fn find(ledger: &Ledger<'_>, id: Uuid) -> Result<Option<Known>, Error> {
             slot: Slot::containing(slot),
             code: CodeId::from_bytes(code),
             client: ClientUuid::from_bytes(client),
-            charges: serde_json::from_str(&charges).map_err(|error| Error::Corrupt(format!("report {id}: {error}")))?,
+            charges: read_charges(id, &charges)?,
         })
     })
     .transpose()
+}
+
+/// Who paid what for a report, as the table has it.
+pub(super) fn read_charges(id: Uuid, json: &str) -> Result<Vec<Charge>, Error> {
+    serde_json::from_str(json).map_err(|error| Error::Corrupt(format!("report {id}: {error}")))
 }

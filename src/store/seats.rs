@@ -4,9 +4,9 @@ use std::cmp::Ordering;
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use super::Error;
 use super::facts::{ItemSeat, SeatReleased};
 use super::ledger::Ledger;
+use super::{Error, clients};
 use crate::clock::Micros;
 use crate::licensing::{ClientUuid, ItemId, ServerUuid};
 
@@ -18,10 +18,10 @@ pub struct Count {
     as_of: i64,
 }
 
-const FIND: &str = "SELECT held_until, refreshed_stamp, released_stamp, active_until, instances FROM seats WHERE client_uuid = ?1 AND item_id = ?2";
+const FIND: &str = "SELECT held_until, refreshed_stamp, released_stamp, active_until, instances FROM seats WHERE client_id = ?1 AND item_id = ?2";
 const WRITE: &str =
-    "INSERT INTO seats (client_uuid, item_id, held_until, refreshed_stamp, released_stamp, active_until, instances) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
-    ON CONFLICT (client_uuid, item_id) DO UPDATE SET held_until = ?3, refreshed_stamp = ?4, released_stamp = ?5, active_until = ?6, instances = ?7";
+    "INSERT INTO seats (client_id, item_id, held_until, refreshed_stamp, released_stamp, active_until, instances) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+    ON CONFLICT (client_id, item_id) DO UPDATE SET held_until = ?3, refreshed_stamp = ?4, released_stamp = ?5, active_until = ?6, instances = ?7";
 const COUNT: &str = "SELECT COALESCE(SUM(instances), 0) FROM seats WHERE item_id = ?1 AND active_until > ?2";
 const COUNT_ENDED: &str = "SELECT COALESCE(SUM(instances), 0) FROM seats WHERE item_id = ?1 AND active_until > ?2 AND active_until <= ?3";
 const RELEASES: &str = "SELECT COALESCE(SUM(count), 0) FROM seat_releases WHERE item_id = ?1";
@@ -67,12 +67,13 @@ pub(super) fn apply_released(ledger: &mut Ledger<'_>, origin: ServerUuid, stamp:
 }
 
 fn change(ledger: &mut Ledger<'_>, client: ClientUuid, item: ItemId, mend: impl FnOnce(&mut Seat)) -> Result<(), Error> {
-    let mut seat = find(ledger.connection(), client, item)?.unwrap_or_default();
+    let mut seat = find(ledger, client, item)?.unwrap_or_default();
     let before = seat;
     mend(&mut seat);
     seat.active_until = if seat.refreshed_stamp > seat.released_stamp { seat.held_until } else { 0 };
+    let number = clients::number(ledger, client)?;
     ledger.connection().prepare_cached(WRITE)?.execute(params![
-        client.bytes(),
+        number,
         item.0 as i64,
         seat.held_until,
         seat.refreshed_stamp,
@@ -80,6 +81,7 @@ fn change(ledger: &mut Ledger<'_>, client: ClientUuid, item: ItemId, mend: impl 
         seat.active_until,
         seat.instances as i64
     ])?;
+    ledger.remembered().last_seat.set(Some(Found { client, item, seat: Some(seat) }));
     if let Some(count) = ledger.memory().seats.get_mut(&item) {
         let held = |seat: Seat| if seat.active_until > count.as_of { seat.instances } else { 0 };
         count.active = count.active + held(seat) - held(before);
@@ -87,10 +89,31 @@ fn change(ledger: &mut Ledger<'_>, client: ClientUuid, item: ItemId, mend: impl 
     Ok(())
 }
 
-fn find(connection: &Connection, client: ClientUuid, item: ItemId) -> Result<Option<Seat>, Error> {
+/// The seat that was looked for or changed last: a command looks for one, then changes it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Found {
+    client: ClientUuid,
+    item: ItemId,
+    seat: Option<Seat>,
+}
+
+fn find(ledger: &Ledger<'_>, client: ClientUuid, item: ItemId) -> Result<Option<Seat>, Error> {
+    let last = &ledger.remembered().last_seat;
+    if let Some(found) = last.get().filter(|found| found.client == client && found.item == item) {
+        return Ok(found.seat);
+    }
+    let seat = match clients::find(ledger, client)? {
+        Some(number) => read(ledger.connection(), number, item)?,
+        None => None,
+    };
+    last.set(Some(Found { client, item, seat }));
+    Ok(seat)
+}
+
+fn read(connection: &Connection, number: i64, item: ItemId) -> Result<Option<Seat>, Error> {
     let row = connection
         .prepare_cached(FIND)?
-        .query_row(params![client.bytes(), item.0 as i64], |row| {
+        .query_row(params![number, item.0 as i64], |row| {
             Ok(Seat {
                 held_until: row.get(0)?,
                 refreshed_stamp: row.get(1)?,
@@ -106,13 +129,13 @@ fn find(connection: &Connection, client: ClientUuid, item: ItemId) -> Result<Opt
 /// How many seats of the item the device holds at `now` (seconds): one at most, but for the
 /// instances of a `concurrent_instance` item.
 pub fn held(ledger: &Ledger<'_>, client: ClientUuid, item: ItemId, now: i64) -> Result<u64, Error> {
-    Ok(find(ledger.connection(), client, item)?.filter(|seat| seat.active_until > now).map_or(0, |seat| seat.instances))
+    Ok(find(ledger, client, item)?.filter(|seat| seat.active_until > now).map_or(0, |seat| seat.instances))
 }
 
 /// Since when (seconds) the device holds no seat of the item, because it was released or its
 /// time has passed; `None`: it holds one. A device that never had one is long without.
 pub fn free_since(ledger: &Ledger<'_>, client: ClientUuid, item: ItemId, now: i64) -> Result<Option<i64>, Error> {
-    Ok(match find(ledger.connection(), client, item)? {
+    Ok(match find(ledger, client, item)? {
         None => Some(i64::MIN),
         Some(seat) if seat.active_until > now => None,
         Some(seat) if seat.active_until == 0 => Some(seat.released_stamp.div_euclid(1_000_000)),

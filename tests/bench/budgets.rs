@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! cargo bench --bench budgets            (2 workers; 3 rounds of 4 s a measure)
-//! cargo bench --bench budgets -- new     (one measure only, for a profiler: new, known, reports)
+//! cargo bench --bench budgets -- new     (one measure only, for a profiler: empty, new, known, reports)
 //! ```
 
 #![expect(clippy::print_stdout, reason = "a program that prints its figures")]
@@ -51,10 +51,11 @@ fn main() {
     if let Some(only) = std::env::args().nth(1).filter(|name| !name.starts_with('-')) {
         // For a profiler: one measure, over and over.
         let authorization = authorize_once(&connector, port, &load);
-        let make: Make = match only.as_str() {
-            "new" => Arc::new(authorize_new),
-            "known" => Arc::new(authorize_known),
-            _ => Arc::new(move || report(&authorization)),
+        let (port, make): (u16, Make) = match only.as_str() {
+            "empty" => (empty.0, Arc::new(|| ("/empty".to_owned(), "{}".to_owned()))),
+            "new" => (port, Arc::new(authorize_new)),
+            "known" => (port, Arc::new(authorize_known)),
+            _ => (port, Arc::new(move || report(&authorization))),
         };
         for _ in 0..ROUNDS {
             load.block_on(drive(&connector, port, Arc::clone(&make), 1));

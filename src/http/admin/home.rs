@@ -4,9 +4,18 @@ use actix_web::HttpRequest;
 use actix_web::web::Data;
 use askama::Template;
 
-use super::chrome::{Chrome, PageResult, page};
+use super::chrome::{Chrome, PageResult, distance, number, page};
+use super::item_use;
+use crate::commands::site::HARDWARE_GRACE_DAYS;
 use crate::http::Context;
 use crate::http::caller::Caller;
+use crate::licensing::grace;
+use crate::store::catalog::Catalog;
+use crate::store::statistics::{self, Scope};
+use crate::store::{Error, Reader, facts};
+
+/// Items that end within so many days are named.
+const SOON_DAYS: i64 = 30;
 
 #[derive(Template)]
 #[template(path = "admin/home.html")]
@@ -14,10 +23,163 @@ struct HomePage {
     page: Chrome,
     server_uuid: String,
     version: &'static str,
+    figures: Vec<Figure>,
+    next: Option<NextStep>,
+    worries: Vec<Worry>,
+    ending: Vec<Ending>,
+    facts: String,
+}
+
+/// A number that moves.
+struct Figure {
+    id: &'static str,
+    label: &'static str,
+    value: String,
+    href: &'static str,
+    note: String,
+}
+
+/// What the admin does next.
+struct NextStep {
+    title: &'static str,
+    text: String,
+    href: &'static str,
+    action: &'static str,
+}
+
+/// Something that is not well.
+struct Worry {
+    class: &'static str,
+    text: String,
+    href: &'static str,
+}
+
+/// An item that ends soon, or is not in order.
+struct Ending {
+    item_id: u64,
+    product: String,
+    text: String,
+    status: &'static str,
+    class: &'static str,
+}
+
+struct Found {
+    active: u64,
+    units: u64,
+    granted: u64,
+    refused: u64,
+    licenses: usize,
+    codes: usize,
+    has_devices: bool,
+    ending: Vec<Ending>,
+    facts: u64,
+    latest: i64,
+}
+
+fn read(reader: &Reader, now: i64, origin: crate::licensing::ServerUuid) -> Result<Found, Error> {
+    let catalog = Catalog::load(reader)?;
+    let today = now.div_euclid(86_400);
+    let scope = Scope { codes: catalog.all_codes(), item: None, is_concurrent: false };
+    let (granted, refused) = statistics::read_answered(reader, &scope.codes, today)?;
+    let mut ending = Vec::new();
+    for entry in catalog.items() {
+        let shown = item_use::read(reader, &catalog, entry, now)?;
+        let (end, over) = (entry.item.valid_to.timestamp(), grace::end_at(&entry.item));
+        let is_ending = end - now < SOON_DAYS * 86_400;
+        // What is long over is history.
+        if now > over + SOON_DAYS * 86_400 || (shown.status == "active" && !is_ending) {
+            continue;
+        }
+        let text = if is_ending { format!("ends {} ({})", distance(end - now), shown.valid_to) } else { format!("{} of {} used", shown.used, shown.quota) };
+        ending.push(Ending { item_id: shown.item_id, product: shown.product, text, status: shown.status, class: shown.status_class });
+    }
+    Ok(Found {
+        active: statistics::read_active(reader, &scope.codes, now)?,
+        units: statistics::read_types(reader, &scope, today, today)?.values().sum(),
+        granted,
+        refused,
+        licenses: catalog.licenses().count(),
+        codes: catalog.codes().len(),
+        has_devices: granted > 0 || statistics::read_first_day(reader, &scope)?.is_some(),
+        ending,
+        facts: facts::head(reader, origin)?.sequence,
+        latest: facts::latest_stamp(reader)?.div_euclid(1_000_000),
+    })
 }
 
 /// `GET /admin/`
 pub async fn show(caller: Caller, context: Data<Context>, request: HttpRequest) -> PageResult {
-    let page_around = Chrome::of(&context, &request, &caller, "/admin/", "Home").await?;
-    Ok(page(&HomePage { page: page_around, server_uuid: context.site.uuid().to_string(), version: env!("CARGO_PKG_VERSION") })?)
+    let around = Chrome::of(&context, &request, &caller, "/admin/", "Home").await?;
+    let now = context.clock.now_seconds();
+    let origin = context.site.uuid();
+    let found = context.read(move |reader| read(reader, now, origin)).await?;
+    let mut worries = Vec::new();
+    if let Some(since) = context.site.hardware().changed_since {
+        let text = match context.site.find_hardware_problem(now) {
+            Some(problem) => problem,
+            None => format!(
+                "This server runs on other hardware than it was licensed for. It goes on until {}: have the license activated for this machine before.",
+                super::chrome::utc_day(since + HARDWARE_GRACE_DAYS * 86_400)
+            ),
+        };
+        worries.push(Worry { class: "bad", text, href: "/admin/licenses" });
+    }
+    if found.latest - now > 300 {
+        let text = format!("The clock is {} seconds behind the latest recorded fact: set it right, devices are refused until then.", found.latest - now);
+        worries.push(Worry { class: "bad", text, href: "/admin/servers" });
+    }
+    let figures = vec![
+        Figure {
+            id: "active",
+            label: "Devices at work now",
+            value: number(found.active),
+            href: "/admin/devices",
+            note: "in the last slot that is over".into(),
+        },
+        Figure { id: "units", label: "Scans and pages today", value: number(found.units), href: "/admin/statistics", note: "reported so far, UTC day".into() },
+        Figure { id: "granted", label: "Authorized today", value: number(found.granted), href: "/admin/statistics?by=authorizations#day", note: String::new() },
+        Figure { id: "refused", label: "Refused today", value: number(found.refused), href: "/admin/devices/refusals", note: String::new() },
+    ];
+    Ok(page(&HomePage {
+        page: around,
+        server_uuid: origin.to_string(),
+        version: env!("CARGO_PKG_VERSION"),
+        figures,
+        next: find_next(&context, &found),
+        worries,
+        ending: found.ending,
+        facts: number(found.facts),
+    })?)
+}
+
+fn find_next(context: &Context, found: &Found) -> Option<NextStep> {
+    let step = |title, text: &str, href, action| Some(NextStep { title, text: text.to_owned(), href, action });
+    if found.licenses == 0 && context.site.vendors().is_empty() {
+        return step(
+            "Trust your vendor, and ask for a license",
+            "Upload the vendor's public key (vendor.pub), download this server's activation request and send it to the vendor.",
+            "/admin/licenses",
+            "Go to License items",
+        );
+    }
+    if found.licenses == 0 {
+        return step(
+            "Import a license",
+            "Send this server's activation request to the vendor, and import the license file that comes back.",
+            "/admin/licenses",
+            "Go to License items",
+        );
+    }
+    if found.codes == 0 {
+        return step("Make a handshake code", "Applications present one to get their license.", "/admin/handshakes/new", "Make a handshake code");
+    }
+    if !found.has_devices {
+        return step(
+            "Give developers the license key",
+            "Copy the license key of a handshake code, or a whole snippet, into the application. Its first device appears here.",
+            "/admin/handshakes",
+            "Go to Handshake codes",
+        );
+    }
+    None
 }

@@ -3,11 +3,22 @@
 //!
 //! | file | page |
 //! | --- | --- |
+//! | [`chart`] | charts as SVG |
 //! | [`chrome`] | what every page has around it |
 //! | [`form`] | what a browser sends: fields, files, and the token that proves where it comes from |
 //! | [`guard`] | who may come in |
 //! | [`entrance`] | set-up, login, logout |
+//! | [`statistics`] [`day_details`] | what was used |
+//! | [`item_use`] | items with their use, as several pages show them |
 //! | [`home`] | is everything well? |
+//! | [`listing`] | tables: sorted, searched, paged |
+//! | [`licenses`] | license items, an item, a license file |
+//! | [`license_import`] | import with a look before it; the activation request |
+//! | [`vendors`] | whose licenses can be imported |
+//! | [`handshakes`] | handshake codes, and a new one |
+//! | [`handshake`] | one handshake code: key, snippets, everything that can be edited |
+//! | [`snippets`] | what a developer pastes into an application |
+//! | [`api`] | what programs can call |
 //! | [`devices`] [`offline`] | devices, their seats, why they were refused; those without network |
 //! | [`alerts`] | what is over a threshold |
 //! | [`servers`] | this server, its partner, its backups |
@@ -17,19 +28,31 @@
 //! | [`shown`] | ready-made values for templates |
 
 pub mod alerts;
+pub mod api;
 pub mod audit;
+pub mod chart;
 pub mod chrome;
+mod day_details;
 pub mod devices;
 pub mod entrance;
 pub mod form;
 pub mod guard;
+pub mod handshake;
+pub mod handshakes;
 pub mod home;
+mod item_use;
+pub mod license_import;
+pub mod licenses;
+pub mod listing;
 pub mod offline;
 pub mod security;
 pub mod servers;
 pub mod settings;
 pub mod shown;
+pub mod snippets;
+pub mod statistics;
 pub mod users;
+pub mod vendors;
 
 use actix_web::middleware::from_fn;
 use actix_web::web::{self, ServiceConfig, get, post};
@@ -43,6 +66,28 @@ pub fn configure(config: &mut ServiceConfig) {
         .route("/logout", post().to(entrance::log_out))
         .route("", get().to(home::show))
         .route("/", get().to(home::show))
+        .route("/licenses", get().to(licenses::show))
+        .route("/licenses/import", get().to(license_import::show))
+        .route("/licenses/import", post().to(license_import::post))
+        .route("/licenses/request", get().to(license_import::show_request))
+        .route("/licenses/request/file", get().to(license_import::download_request))
+        .route("/licenses/vendors", get().to(vendors::show))
+        .route("/licenses/vendors", post().to(vendors::add))
+        .route("/licenses/items/{id}", get().to(licenses::show_item))
+        .route("/licenses/{id}", get().to(licenses::show_license))
+        .route("/licenses/{id}/file", get().to(licenses::download))
+        .route("/handshakes", get().to(handshakes::show))
+        .route("/handshakes/new", get().to(handshakes::show_new))
+        .route("/handshakes/new", post().to(handshakes::add))
+        .route("/handshakes/{code}", get().to(handshake::show))
+        .route("/handshakes/{code}", post().to(handshake::edit))
+        .route("/handshakes/{code}/default", post().to(handshakes::choose_default))
+        .route("/handshakes/{code}/password", post().to(handshake::change_password))
+        .route("/handshakes/{code}/order", post().to(handshake::change_order))
+        .route("/handshakes/{code}/aliases", post().to(handshake::remove_alias))
+        .route("/handshakes/{code}/delete", post().to(handshake::delete))
+        .route("/api", get().to(api::show))
+        .route("/statistics", get().to(statistics::show))
         .route("/devices", get().to(devices::list))
         .route("/devices/refusals", get().to(devices::latest))
         .route("/devices/offline", get().to(offline::show))

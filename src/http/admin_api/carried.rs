@@ -4,6 +4,7 @@
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::audit::remember;
 use crate::documents::carried::{self, Kind};
@@ -13,20 +14,20 @@ use crate::http::problem::Failure;
 use crate::http::{Context, client_api};
 use crate::protocol::authorize::AuthorizeRequest;
 use crate::protocol::reports::{RejectedReport, ReportsAnswer, ReportsRequest};
-use crate::protocol::{FromDevice as _, REPORTS_MAX};
+use crate::protocol::{FromDevice as _, Problem, REPORTS_MAX};
 
 /// A public trial begins once for all devices whose requests are carried here.
 const ADDRESS: &str = "carried by hand";
 
 /// What a device wrote.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct CarriedRequest {
     /// The file, or its one line.
     pub request: String,
 }
 
 /// What to carry back to the device.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct CarriedAnswer {
     /// The device.
     pub client_uuid: String,
@@ -39,14 +40,14 @@ pub struct CarriedAnswer {
 }
 
 /// Reports that a device wrote.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct CarriedReports {
     /// The file, or its one line.
     pub reports: String,
 }
 
 /// What became of them.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct TakenReports {
     /// The device.
     pub client_uuid: String,
@@ -61,6 +62,10 @@ pub struct TakenReports {
 }
 
 /// `POST /devices/authorize`
+#[utoipa::path(post, path = "/api/v1/admin/devices/authorize", tag = "devices", security(("bearer" = [])), request_body = CarriedRequest, responses(
+    (status = 200, description = "The authorization, to be carried back to the device", body = CarriedAnswer),
+    (status = "4XX", description = "Refused; `detail` says what to do", body = Problem, content_type = "application/problem+json"),
+))]
 pub async fn authorize(caller: Caller, context: Data<Context>, request: HttpRequest, payload: Payload) -> Result<HttpResponse, Failure> {
     let body: CarriedRequest = read_json(&context, &request, payload).await?;
     Ok(HttpResponse::Ok().json(answer_request(&context, &caller, &body.request).await?))
@@ -89,6 +94,10 @@ pub async fn answer_request(context: &Context, caller: &Caller, text: &str) -> R
 }
 
 /// `POST /devices/reports`
+#[utoipa::path(post, path = "/api/v1/admin/devices/reports", tag = "devices", security(("bearer" = [])), request_body = CarriedReports, responses(
+    (status = 200, description = "What became of the reports, with the receipt for the device", body = TakenReports),
+    (status = "4XX", description = "Refused; `detail` says what to do", body = Problem, content_type = "application/problem+json"),
+))]
 pub async fn take_reports(caller: Caller, context: Data<Context>, request: HttpRequest, payload: Payload) -> Result<HttpResponse, Failure> {
     let body: CarriedReports = read_json_within(&context, &request, payload, 2 * carried::MAX_BYTES).await?;
     Ok(HttpResponse::Ok().json(take_file(&context, &caller, &body.reports).await?))

@@ -173,6 +173,10 @@ pub fn range_of(search: &str, after: &str) -> Result<Range, (&'static str, Strin
 }
 
 /// `GET /devices?search=PREFIX&after=UUID`: at most [`PAGE_MAX`] devices, in order of their UUIDs.
+#[utoipa::path(get, path = "/api/v1/admin/devices", tag = "devices", security(("bearer" = [])), params(("search" = Option<String>, Query, description = "What the UUID begins with"), ("after" = Option<String>, Query, description = "The last UUID of the page before")), responses(
+    (status = 200, description = "At most 1,000 devices, in order of their UUIDs", body = Vec<DeviceRow>),
+    (status = "4XX", description = "Refused; `detail` says what to do", body = Problem, content_type = "application/problem+json"),
+))]
 pub async fn list(context: Data<Context>, page: Query<Page>) -> Result<HttpResponse, Failure> {
     let (search, after) = (page.search.as_deref().unwrap_or_default(), page.after.as_deref().unwrap_or_default());
     let range = range_of(search, after).map_err(|(field, text)| Failure::malformed(field, text))?;
@@ -215,6 +219,10 @@ pub async fn find(context: &Context, client: ClientUuid) -> Result<Option<(Devic
 }
 
 /// `GET /devices/{uuid}/refusals`: why a device was refused in the last 30 days, newest first.
+#[utoipa::path(get, path = "/api/v1/admin/devices/{uuid}/refusals", tag = "devices", security(("bearer" = [])), params(("uuid" = String, Path, description = "The device's client UUID")), responses(
+    (status = 200, description = "Why the device was refused in the last 30 days, newest first", body = Vec<RefusalRow>),
+    (status = "4XX", description = "Refused; `detail` says what to do", body = Problem, content_type = "application/problem+json"),
+))]
 pub async fn refusals(context: Data<Context>, client: Path<String>) -> Result<HttpResponse, Failure> {
     let client: ClientUuid = parse("uuid", &client)?;
     let since = context.clock.now_seconds() - refusals::KEPT / 1_000_000;
@@ -223,6 +231,10 @@ pub async fn refusals(context: Data<Context>, client: Path<String>) -> Result<Ht
 }
 
 /// `GET /refusals`: the latest refusals of all devices, at most 200, newest first.
+#[utoipa::path(get, path = "/api/v1/admin/refusals", tag = "devices", security(("bearer" = [])), responses(
+    (status = 200, description = "The latest refusals of all devices, at most 200, newest first", body = Vec<RefusalRow>),
+    (status = "4XX", description = "Refused; `detail` says what to do", body = Problem, content_type = "application/problem+json"),
+))]
 pub async fn latest_refusals(context: Data<Context>) -> Result<HttpResponse, Failure> {
     let since = context.clock.now_seconds() - refusals::KEPT / 1_000_000;
     let found = context.read(move |reader| refusals::list_latest(reader, since, LATEST_MAX)).await?;
@@ -235,13 +247,17 @@ fn rows_of(context: &Context, found: Vec<Refusal>) -> HttpResponse {
 }
 
 /// What a release left of the allowance.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct Released {
     /// Further releases by hand that the item allows.
     pub releases_left: u64,
 }
 
 /// `DELETE /devices/{uuid}/seats/{item}`
+#[utoipa::path(delete, path = "/api/v1/admin/devices/{uuid}/seats/{item}", tag = "devices", security(("bearer" = [])), params(("uuid" = String, Path, description = "The device's client UUID"), ("item" = u64, Path, description = "The item's number")), responses(
+    (status = 200, description = "The seat is free; what is left of the allowance", body = Released),
+    (status = "4XX", description = "Refused; `detail` says what to do", body = Problem, content_type = "application/problem+json"),
+))]
 pub async fn release(caller: Caller, context: Data<Context>, path: Path<(String, String)>) -> Result<HttpResponse, Failure> {
     let (client, item) = path.into_inner();
     let command = ReleaseByAdmin { client: parse("uuid", &client)?, item: parse::<ItemId>("item", &item)?, by: caller.name };
@@ -250,6 +266,10 @@ pub async fn release(caller: Caller, context: Data<Context>, path: Path<(String,
 }
 
 /// `POST /devices/{uuid}/reset`
+#[utoipa::path(post, path = "/api/v1/admin/devices/{uuid}/reset", tag = "devices", security(("bearer" = [])), params(("uuid" = String, Path, description = "The device's client UUID")), responses(
+    (status = 204, description = "The device may come in again after a clone alarm"),
+    (status = "4XX", description = "Refused; `detail` says what to do", body = Problem, content_type = "application/problem+json"),
+))]
 pub async fn reset(caller: Caller, context: Data<Context>, client: Path<String>) -> Result<HttpResponse, Failure> {
     context.writer().submit(ResetDevice { client: parse("uuid", &client)?, by: caller.name }).await??;
     Ok(HttpResponse::NoContent().finish())

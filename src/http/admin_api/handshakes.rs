@@ -3,6 +3,7 @@
 use actix_web::web::{Data, Path, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::commands::handshake::{self, AddHandshake, Changes, ChooseDefault, DeleteHandshake, EditHandshake, OrderItems, Outcome};
 use crate::http::Context;
@@ -10,13 +11,14 @@ use crate::http::body::read_json;
 use crate::http::caller::Caller;
 use crate::http::problem::Failure;
 use crate::licensing::{HandshakeCode, ItemId};
+use crate::protocol::Problem;
 use crate::protocol::license_key::LicenseKey;
 use crate::store::catalog::Catalog;
 use crate::store::handshakes::Handshake;
 use crate::store::{Command, Error};
 
 /// A code in a listing.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct HandshakeRow {
     /// Its name.
     pub handshake_code: String,
@@ -70,7 +72,7 @@ impl HandshakeRow {
 }
 
 /// Values for a code; absent fields stay as they are, or are empty for a new code.
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct HandshakeBody {
     /// Its name; for an edit, its new name.
@@ -125,6 +127,10 @@ fn item_ids(numbers: Vec<u64>) -> Vec<ItemId> {
 }
 
 /// `GET /handshakes`
+#[utoipa::path(get, path = "/api/v1/admin/handshakes", tag = "handshake codes", security(("bearer" = [])), responses(
+    (status = 200, description = "All handshake codes, oldest first", body = Vec<HandshakeRow>),
+    (status = "4XX", description = "Refused; `detail` says what to do", body = Problem, content_type = "application/problem+json"),
+))]
 pub async fn list(context: Data<Context>) -> Result<HttpResponse, Failure> {
     Ok(HttpResponse::Ok().json(rows(&context).await?))
 }
@@ -141,22 +147,49 @@ pub async fn rows(context: &Data<Context>) -> Result<Vec<HandshakeRow>, Failure>
 }
 
 /// `GET /handshakes/{code}`
+#[utoipa::path(get, path = "/api/v1/admin/handshakes/{code}", tag = "handshake codes", security(("bearer" = [])), params(("code" = String, Path, description = "Its name or an alias")), responses(
+    (status = 200, description = "The code as it stands", body = HandshakeRow),
+    (status = "4XX", description = "Refused; `detail` says what to do", body = Problem, content_type = "application/problem+json"),
+))]
 pub async fn show(context: Data<Context>, name: Path<String>) -> Result<HttpResponse, Failure> {
     row(&context, name.into_inner()).await
 }
 
 async fn row(context: &Data<Context>, name: String) -> Result<HttpResponse, Failure> {
-    let shared = context.clone();
-    let row = context
-        .read(move |reader| {
-            let catalog = Catalog::load(reader)?;
-            handshake::find(&catalog, &name).map(|code| HandshakeRow::of(&shared, &catalog, code)).map_or_else(|refusal| Ok(Err(refusal)), |row| row.map(Ok))
-        })
-        .await??;
-    Ok(HttpResponse::Ok().json(row))
+    Ok(HttpResponse::Ok().json(find_row(context, &name).await?))
+}
+
+/// The code of this name or alias.
+pub async fn find_row(context: &Data<Context>, name: &str) -> Result<HandshakeRow, Failure> {
+    let (shared, name) = (context.clone(), name.to_owned());
+    let row = context.read(move |reader| {
+        let catalog = Catalog::load(reader)?;
+        handshake::find(&catalog, &name).map(|code| HandshakeRow::of(&shared, &catalog, code)).map_or_else(|refusal| Ok(Err(refusal)), |row| row.map(Ok))
+    });
+    Ok(row.await??)
+}
+
+/// A license key.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct KeyAnswer {
+    /// What a developer pastes into an application.
+    pub license_key: String,
+}
+
+/// `GET /handshakes/{code}/key`
+#[utoipa::path(get, path = "/api/v1/admin/handshakes/{code}/key", tag = "handshake codes", security(("bearer" = [])), params(("code" = String, Path, description = "Its name or an alias")), responses(
+    (status = 200, description = "The license key of the code", body = KeyAnswer),
+    (status = "4XX", description = "Refused; `detail` says what to do", body = Problem, content_type = "application/problem+json"),
+))]
+pub async fn key(context: Data<Context>, name: Path<String>) -> Result<HttpResponse, Failure> {
+    Ok(HttpResponse::Ok().json(KeyAnswer { license_key: find_row(&context, &name).await?.license_key }))
 }
 
 /// `POST /handshakes`
+#[utoipa::path(post, path = "/api/v1/admin/handshakes", tag = "handshake codes", security(("bearer" = [])), request_body = HandshakeBody, responses(
+    (status = 200, description = "The code was made", body = HandshakeRow),
+    (status = "4XX", description = "Refused; `detail` says what to do", body = Problem, content_type = "application/problem+json"),
+))]
 pub async fn add(caller: Caller, context: Data<Context>, request: HttpRequest, payload: Payload) -> Result<HttpResponse, Failure> {
     let body: HandshakeBody = read_json(&context, &request, payload).await?;
     let name = body.name()?.ok_or_else(|| Failure::malformed("handshake_code", "is missing"))?;
@@ -164,6 +197,10 @@ pub async fn add(caller: Caller, context: Data<Context>, request: HttpRequest, p
 }
 
 /// `PATCH /handshakes/{code}`
+#[utoipa::path(patch, path = "/api/v1/admin/handshakes/{code}", tag = "handshake codes", security(("bearer" = [])), params(("code" = String, Path, description = "Its name or an alias")), request_body = HandshakeBody, responses(
+    (status = 200, description = "The code as it is now; under another name the old one goes on as an alias", body = HandshakeRow),
+    (status = "4XX", description = "Refused; `detail` says what to do", body = Problem, content_type = "application/problem+json"),
+))]
 pub async fn edit(caller: Caller, context: Data<Context>, name: Path<String>, request: HttpRequest, payload: Payload) -> Result<HttpResponse, Failure> {
     let body: HandshakeBody = read_json(&context, &request, payload).await?;
     let rename = body.name()?;
@@ -172,13 +209,17 @@ pub async fn edit(caller: Caller, context: Data<Context>, name: Path<String>, re
 }
 
 /// `DELETE /handshakes/{code}`
+#[utoipa::path(delete, path = "/api/v1/admin/handshakes/{code}", tag = "handshake codes", security(("bearer" = [])), params(("code" = String, Path, description = "Its name or an alias")), responses(
+    (status = 204, description = "The code is gone, its history stays"),
+    (status = "4XX", description = "Refused; `detail` says what to do", body = Problem, content_type = "application/problem+json"),
+))]
 pub async fn delete(caller: Caller, context: Data<Context>, name: Path<String>) -> Result<HttpResponse, Failure> {
     context.writer().submit(DeleteHandshake { name: name.into_inner(), by: caller.name }).await??;
     Ok(HttpResponse::NoContent().finish())
 }
 
 /// The order of use; absent `items`: the default order.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct OrderBody {
     /// The items, first used first.
@@ -187,12 +228,20 @@ pub struct OrderBody {
 }
 
 /// `PUT /handshakes/{code}/order`
+#[utoipa::path(put, path = "/api/v1/admin/handshakes/{code}/order", tag = "handshake codes", security(("bearer" = [])), params(("code" = String, Path, description = "Its name or an alias")), request_body = OrderBody, responses(
+    (status = 200, description = "The code with its items in the order of use", body = HandshakeRow),
+    (status = "4XX", description = "Refused; `detail` says what to do", body = Problem, content_type = "application/problem+json"),
+))]
 pub async fn order(caller: Caller, context: Data<Context>, name: Path<String>, request: HttpRequest, payload: Payload) -> Result<HttpResponse, Failure> {
     let body: OrderBody = read_json(&context, &request, payload).await?;
     run(&context, OrderItems { name: name.into_inner(), order: body.items.map(item_ids), by: caller.name }).await
 }
 
 /// `PUT /handshakes/{code}/default`
+#[utoipa::path(put, path = "/api/v1/admin/handshakes/{code}/default", tag = "handshake codes", security(("bearer" = [])), params(("code" = String, Path, description = "Its name or an alias")), responses(
+    (status = 200, description = "The code, now the default of its organization", body = HandshakeRow),
+    (status = "4XX", description = "Refused; `detail` says what to do", body = Problem, content_type = "application/problem+json"),
+))]
 pub async fn choose_default(caller: Caller, context: Data<Context>, name: Path<String>) -> Result<HttpResponse, Failure> {
     run(&context, ChooseDefault { name: name.into_inner(), by: caller.name }).await
 }

@@ -3,11 +3,13 @@
 //!
 //! | file | what |
 //! | --- | --- |
-//! | [`licenses`] | license files, their items, this server's activation request |
+//! | [`licenses`] | license files: list, import, download; this server's activation request |
+//! | [`items`] | license items and what of them is used |
+//! | [`vendors`] | whose licenses can be imported |
 //! | [`handshakes`] | handshake codes and their license keys |
 //! | [`devices`] | devices and the seats they hold |
 //! | [`carried`] | what is carried to and from devices without network |
-//! | [`statistics`] | what was used |
+//! | [`statistics`] [`trend`] [`details`] | what was used: in sum, day by day, one day in detail |
 //! | [`alerts`] | what is over a threshold now |
 //! | [`audit`] | who did what when, and whether the journal is in order |
 //! | [`users`] [`sessions`] [`tokens`] | who may come in, and who is in |
@@ -21,12 +23,16 @@ pub mod audit;
 pub mod carried;
 pub mod certificate;
 pub mod description;
+pub mod details;
 pub mod devices;
 pub mod handshakes;
+pub mod items;
 pub mod licenses;
 pub mod servers;
 pub mod sessions;
 pub mod settings;
 pub mod statistics;
 pub mod tokens;
+pub mod trend;
 pub mod users;
+pub mod vendors;

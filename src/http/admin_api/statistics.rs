@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use actix_web::web::{Data, Payload, Query};
+use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::commands::handshake;
 use crate::commands::issue_statement::IssueStatement;
@@ -13,7 +14,9 @@ use crate::http::Context;
 use crate::http::body::read_json;
 use crate::http::caller::Caller;
 use crate::http::problem::Failure;
+use crate::http::query::Query;
 use crate::licensing::{ItemId, OrganizationId};
+use crate::protocol::Problem;
 use crate::store::catalog::Catalog;
 use crate::store::usage::{self, Scope};
 
@@ -35,7 +38,7 @@ pub struct Question {
 }
 
 /// What was used.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct UsageRow {
     /// Units of all types.
     pub total: u64,
@@ -51,7 +54,7 @@ pub struct UsageRow {
 }
 
 /// How authorizations went.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct Authorizations {
     /// Granted.
     pub granted: u64,
@@ -60,14 +63,17 @@ pub struct Authorizations {
 }
 
 /// Which usage statement to make.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct StatementRequest {
     /// First day, UTC.
+    #[schema(value_type = String, format = Date)]
     pub from: NaiveDate,
     /// Last day, UTC.
+    #[schema(value_type = String, format = Date)]
     pub to: NaiveDate,
     /// The organization; may be left out where there is only one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
     pub organization_id: Option<OrganizationId>,
     /// The key of the vendor; may be left out where there is only one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -75,13 +81,17 @@ pub struct StatementRequest {
 }
 
 /// A usage statement.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct StatementAnswer {
     /// The signed file, armored.
     pub file: String,
 }
 
 /// `POST /statistics/statements`: makes a usage statement, and remembers it for the next.
+#[utoipa::path(post, path = "/api/v1/admin/statistics/statements", tag = "statistics", security(("bearer" = [])), request_body = StatementRequest, responses(
+    (status = 200, description = "The signed usage statement", body = StatementAnswer),
+    (status = "4XX", description = "Refused; `detail` says what to do", body = Problem, content_type = "application/problem+json"),
+))]
 pub async fn issue_statement(caller: Caller, context: Data<Context>, request: HttpRequest, payload: Payload) -> Result<HttpResponse, Failure> {
     let StatementRequest { from, to, organization_id: organization, vendor } = read_json(&context, &request, payload).await?;
     let command = IssueStatement { site: context.site.clone(), organization, vendor, from, to, by: caller.name };
@@ -90,6 +100,15 @@ pub async fn issue_statement(caller: Caller, context: Data<Context>, request: Ht
 }
 
 /// `GET /statistics`
+#[utoipa::path(get, path = "/api/v1/admin/statistics", tag = "statistics", security(("bearer" = [])), params(
+    ("handshake" = Option<String>, Query, description = "Only this handshake code"),
+    ("item" = Option<u64>, Query, description = "Only this item"),
+    ("from" = Option<String>, Query, description = "First day, UTC, such as 2026-11-22"),
+    ("to" = Option<String>, Query, description = "Last day"),
+), responses(
+    (status = 200, description = "What was used", body = UsageRow),
+    (status = "4XX", description = "Refused; `detail` says what to do", body = Problem, content_type = "application/problem+json"),
+))]
 pub async fn show(context: Data<Context>, question: Query<Question>) -> Result<HttpResponse, Failure> {
     let question = question.into_inner();
     if let (Some(from), Some(to)) = (question.from, question.to)

@@ -113,3 +113,38 @@ CREATE TABLE device_days (
 
 -- Reports of a slot, for its details.
 CREATE INDEX reports_by_slot ON reports (code_id, slot, client_uuid);
+
+-- A client UUID is random: every index that begins with one costs a page of its own for each new
+-- device. So UUIDs are looked up in one narrow table, and `devices` and `seats` lie in the order in
+-- which their clients came. The journal fills them.
+CREATE TABLE clients (
+    client_uuid BLOB    PRIMARY KEY CHECK (length(client_uuid) = 16),
+    client_id   INTEGER NOT NULL          -- this database's own number: another gives others
+) WITHOUT ROWID;
+
+DROP TABLE devices;
+CREATE TABLE devices (
+    client_id       INTEGER NOT NULL,
+    code_id         BLOB    NOT NULL CHECK (length(code_id) = 16),
+    first_seen_at   INTEGER NOT NULL,
+    last_seen_at    INTEGER NOT NULL,     -- last authorization
+    ticket          TEXT    NOT NULL,
+    ticket_stamp    INTEGER NOT NULL,
+    nonce           TEXT    NOT NULL,     -- of the request that got this ticket
+    previous_ticket TEXT    NOT NULL,
+    previous_stamp  INTEGER NOT NULL,
+    PRIMARY KEY (client_id, code_id)
+) WITHOUT ROWID;
+
+DROP TABLE seats;
+CREATE TABLE seats (
+    client_id       INTEGER NOT NULL,
+    item_id         INTEGER NOT NULL,
+    held_until      INTEGER NOT NULL,     -- the latest end it was ever given
+    refreshed_stamp INTEGER NOT NULL,
+    released_stamp  INTEGER NOT NULL,
+    active_until    INTEGER NOT NULL,     -- held_until, or 0 when released after the last refresh
+    instances       INTEGER NOT NULL,     -- of a `concurrent_instance` item; all others hold one
+    PRIMARY KEY (client_id, item_id)
+) WITHOUT ROWID;
+CREATE INDEX seats_by_end ON seats (item_id, active_until);
