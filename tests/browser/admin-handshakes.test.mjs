@@ -33,7 +33,6 @@ for (const javaScriptEnabled of [true, false]) {
   test(`a handshake code is made, edited, ordered, starred and deleted ${javaScriptEnabled ? 'with' : 'without'} a script`, limits, async (t) => {
     const page = await licensed(t, { javaScriptEnabled });
     const { site } = page;
-    page.on('dialog', (dialog) => dialog.accept());
     const check = () => (javaScriptEnabled ? looksRight(page) : undefined);
     await page.goto(`${site.url}${codes}/new`);
     await check();
@@ -74,6 +73,7 @@ for (const javaScriptEnabled of [true, false]) {
     await page.locator('#edit').getByRole('button', { name: 'Save' }).click();
     await page.waitForURL(`${site.url}${codes}/216998-line5`);
     assert.deepEqual((await site.handshakes())[1].aliases, ['216998-line4']);
+    await page.getByText('Remove 216998-line4…').click();
     await page.getByRole('button', { name: 'Remove 216998-line4' }).click();
     assert.deepEqual((await site.handshakes())[1].aliases, []);
     await page.fill('#custom', '100');
@@ -83,6 +83,7 @@ for (const javaScriptEnabled of [true, false]) {
     // The password is shown once.
     await page.goto(`${site.url}${codes}/216998-line5`);
     const key = await page.locator('#license-key').innerText();
+    await page.getByText('Set the session password…').click();
     await page.getByRole('button', { name: 'Generate' }).click();
     const password = await page.locator('#new-password').innerText();
     assert.ok(password.length > 15);
@@ -92,9 +93,11 @@ for (const javaScriptEnabled of [true, false]) {
     assert.equal(JSON.parse(Buffer.from(fresh.slice(4), 'base64url')).session_password, password);
     await page.goto(`${site.url}${codes}/216998-line5`);
     assert.equal(await page.locator('#new-password').count(), 0);
+    await page.getByText('Change the session password…').click();
     await page.fill('#password', 'x'.repeat(200));
     await page.getByRole('button', { name: 'Set it' }).click();
     assert.match(await page.locator('#password-error').innerText(), /1 to 128/);
+    await page.getByText('Remove the session password…').click();
     await page.getByRole('button', { name: 'Remove it' }).click();
     assert.equal((await site.handshakes())[1].has_session_password, false);
 

@@ -49,7 +49,7 @@ fn a_preview_says_what_an_import_then_does_and_does_nothing_itself() {
     assert_eq!((&preview["items"][0]["renews"], &preview["items"][0]["is_new"], &preview["items"][1]["quota"]), (&json!(1), &json!(true), &json!(100)));
     let done = import(&site, json!({"file": file}));
     assert_eq!((&done["handshake_code"], &done["renewed"]), (&json!("216998-101"), &json!(["216998-100"])));
-    assert_eq!(code(&site, "216998-100")["items"], json!([1, 3, 2]), "the default order, the renewal in it");
+    assert_eq!(code(&site, "216998-100")["items"], json!([2, 1, 3]), "the default order, the renewal in it");
     assert_eq!(code(&site, "216998-101")["items"], json!([4]));
     assert_eq!(import(&site, json!({"file": file, "preview": true}))["was_installed"], json!(true));
 }
@@ -82,7 +82,7 @@ fn a_new_issue_that_renews_and_adds_loses_neither() {
     let file = file(&site, &vendor, 100, vec![Vendor::scan_item(1), renewing(2, 1), Vendor::page_item(3)]);
     assert_eq!(import(&site, json!({"file": file, "preview": true}))["replaces"], json!(true));
     import(&site, json!({"file": file}));
-    assert_eq!(code(&site, "216998-100")["items"], json!([1, 2, 3]));
+    assert_eq!(code(&site, "216998-100")["items"], json!([3, 1, 2]), "the page item before the scan items");
 }
 
 #[test]

@@ -166,7 +166,7 @@ struct CodePage {
     snippets: Vec<Snippet>,
     new_password: String,
     password_error: String,
-    devices: String,
+    devices_told: String,
     knows_vendor: bool,
 }
 
@@ -226,10 +226,19 @@ async fn code_page(context: &Data<Context>, request: &HttpRequest, caller: &Call
         knows_vendor: !filling.vendor_keys.is_empty(),
         snippets: snippets::all(&filling).map_err(|error| crate::http::ops::broken("a snippet", &error))?,
         new_password: shown.new_password,
-        devices: number(devices),
+        devices_told: tell_devices(devices),
         row,
     };
     page_with(status, &template)
+}
+
+/// How many are concerned.
+fn tell_devices(count: u64) -> String {
+    match count {
+        0 => "No device has worked under this code so far.".to_owned(),
+        1 => "1 device has worked under this code so far.".to_owned(),
+        count => format!("{} devices have worked under this code so far.", number(count)),
+    }
 }
 
 /// `GET /admin/handshakes/{code}`
