@@ -10,7 +10,7 @@ use crate::documents::{SealingJwk, ServerCertificate};
 use crate::protocol::server::ServerInfo;
 
 /// How long a device waits for a server. It has another one to ask, and a person waits.
-const TIMEOUTS: Timeouts = Timeouts { connect: std::time::Duration::from_secs(5), whole: std::time::Duration::from_secs(20) };
+pub(super) const TIMEOUTS: Timeouts = Timeouts { connect: std::time::Duration::from_secs(5), whole: std::time::Duration::from_secs(20) };
 
 /// See the module.
 #[derive(Debug)]
@@ -33,21 +33,21 @@ impl Link {
     }
 
     /// Sends, and tells what became of it. `known` is the authority's certificate from an
-    /// earlier time.
-    pub fn ask(&mut self, path: &str, body: &[u8], config: &Config, known: Option<&str>) -> Event {
-        match self.send(path, body, config, known) {
+    /// earlier time; `proven` a time that is past, whatever the device's clock says.
+    pub fn ask(&mut self, path: &str, body: &[u8], config: &Config, known: Option<&str>, proven: i64) -> Event {
+        match self.send(path, body, config, known, proven) {
             Ok((reply, body)) => {
-                let retry_after = reply.header("retry-after").and_then(|seconds| seconds.trim().parse().ok());
+                let retry_after = retry_after(&reply);
                 Event::Answered { status: reply.status, body, retry_after }
             }
-            Err(Trouble(code, message)) => Event::Unanswered { code, message },
+            Err(Trouble { code, message, retry_after }) => Event::Unanswered { code, message, retry_after },
         }
     }
 
-    fn send(&mut self, path: &str, body: &[u8], config: &Config, known: Option<&str>) -> Result<(Reply, Vec<u8>), Trouble> {
+    fn send(&mut self, path: &str, body: &[u8], config: &Config, known: Option<&str>, proven: i64) -> Result<(Reply, Vec<u8>), Trouble> {
         let transport = match &self.transport {
             Some(transport) => transport,
-            None => self.transport.insert(connect(&self.url, config.authority.as_ref(), known)?),
+            None => self.transport.insert(connect(&self.url, config.authority.as_ref(), known, proven)?),
         };
         if !config.settings.sealed {
             let mut reply = transport.send(Method::Post, path, Some(("application/json", body.to_vec())), &[])?;
@@ -67,6 +67,9 @@ impl Link {
         let opened = if is_sealed { opener.open(reply.status, &reply.body) } else { None };
         match opened {
             Some(body) => Ok((reply, body)),
+            // Whoever answers before the server is busy cannot seal: the pause that it asks for is taken,
+            // nothing else is.
+            None if !is_sealed && [429, 503].contains(&reply.status) => Err(busy(&self.url, &reply)),
             None => {
                 // It may have another key now, or somebody on the way answered in its place.
                 self.sealing = None;
@@ -80,7 +83,11 @@ impl Link {
 /// The key of a certificate that a trusted vendor signed. Its dates do not matter here: whoever
 /// is named in it can open what is sealed to it, and the answer is checked with its dates.
 fn find_key(transport: &Transport, config: &Config) -> Result<SealingPublicKey, Trouble> {
-    let info: ServerInfo = transport.get("/api/v1/server")?.json()?;
+    let reply = transport.get("/api/v1/server")?;
+    if [429, 503].contains(&reply.status) {
+        return Err(busy(transport.base_url(), &reply));
+    }
+    let info: ServerInfo = reply.json()?;
     let trusted = info.certificates.iter().filter_map(|text| ServerCertificate::verify(text, &config.vendors).ok());
     let organization = config.organization_id.as_deref();
     let ours = trusted.filter(|certificate| organization.is_none_or(|id| id == certificate.organization_id.as_str()));
@@ -92,22 +99,34 @@ fn find_key(transport: &Transport, config: &Config) -> Result<SealingPublicKey, 
 }
 
 fn not_sealable(message: String) -> Trouble {
-    Trouble(Code::NotSealable, message)
+    Trouble { code: Code::NotSealable, message, retry_after: None }
 }
 
-fn connect(url: &str, authority: Option<&CaPin>, known: Option<&str>) -> Result<Transport, TransportError> {
+fn busy(url: &str, reply: &Reply) -> Trouble {
+    Trouble { code: Code::NoServer, message: format!("{url} is busy (status {})", reply.status), retry_after: retry_after(reply) }
+}
+
+fn retry_after(reply: &Reply) -> Option<i64> {
+    reply.header("retry-after").and_then(|seconds| seconds.trim().parse().ok())
+}
+
+fn connect(url: &str, authority: Option<&CaPin>, known: Option<&str>, proven: i64) -> Result<Transport, TransportError> {
     if url.starts_with("http://") {
         return Transport::plain(url, TIMEOUTS);
     }
     match (authority, known) {
-        (Some(CaPin::Fingerprint(_)), Some(pem)) => Transport::pinned_within(url, CaPin::Pem(pem.to_owned()), TIMEOUTS),
-        (Some(pin), _) => Transport::pinned_within(url, pin.clone(), TIMEOUTS),
+        (Some(CaPin::Fingerprint(_)), Some(pem)) => Transport::pinned_since(url, CaPin::Pem(pem.to_owned()), TIMEOUTS, proven),
+        (Some(pin), _) => Transport::pinned_since(url, pin.clone(), TIMEOUTS, proven),
         (None, _) => Transport::system(url, TIMEOUTS),
     }
 }
 
 /// Why there is no answer.
-pub(super) struct Trouble(Code, String);
+pub(super) struct Trouble {
+    code: Code,
+    message: String,
+    retry_after: Option<i64>,
+}
 
 impl From<TransportError> for Trouble {
     fn from(error: TransportError) -> Self {
@@ -115,6 +134,6 @@ impl From<TransportError> for Trouble {
             TransportError::Untrusted { .. } | TransportError::OtherAuthority { .. } | TransportError::Pin { .. } => Code::NotTrusted,
             _ => Code::NoServer,
         };
-        Self(code, error.to_string())
+        Self { code, message: error.to_string(), retry_after: None }
     }
 }

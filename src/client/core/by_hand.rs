@@ -1,5 +1,7 @@
 //! What is carried between device and server where there is no network.
 
+use std::collections::BTreeMap;
+
 use super::outbox::Submitted;
 use super::site_time::Moment;
 use super::state::State;
@@ -7,7 +9,7 @@ use super::trust::Distrust;
 use super::{Action, Core, counting, outbox, trust};
 use crate::client::error::{Code, LicenseError};
 use crate::protocol::authorize::AuthorizeAnswer;
-use crate::protocol::reports::{ReportsAnswer, ReportsRequest};
+use crate::protocol::reports::{CarriedReports, ReportsAnswer, ReportsGroup, UsageReport};
 
 impl Core {
     /// An authorization that somebody carried here from the server.
@@ -25,14 +27,24 @@ impl Core {
         Ok(actions)
     }
 
-    /// Everything that was done and not acknowledged, to be carried to the server. `None` when
-    /// there is nothing.
-    pub fn carried_reports(&mut self, state: &mut State, now: Moment) -> Option<ReportsRequest> {
-        let site = self.time.tell(now);
-        counting::close(state, site, site);
-        let grant = state.grants.granted.get(&self.asked_for)?;
-        let reports: Vec<_> = state.stored().filter(|stored| stored.grant == self.asked_for).map(|stored| stored.report.clone()).collect();
-        (!reports.is_empty()).then(|| ReportsRequest { client_uuid: self.client(state), authorization: grant.authorization.clone(), reports })
+    /// Everything that was done and not acknowledged, to be carried to the server: what was done
+    /// under this grant first, then what was done under others, before settings were changed or by
+    /// other applications of the device. `None` when there is nothing.
+    pub fn carried_reports(&mut self, state: &mut State, now: Moment) -> Option<CarriedReports> {
+        self.time.merge(state.device.time, now);
+        let stamp = self.time.stamp(now);
+        counting::close(state, stamp, stamp);
+        let mut reports: BTreeMap<&str, Vec<UsageReport>> = BTreeMap::new();
+        for stored in state.stored() {
+            reports.entry(&stored.grant).or_default().push(stored.report.clone());
+        }
+        let own = reports.remove_entry(self.asked_for.as_str());
+        let mut groups = own.into_iter().chain(reports).filter_map(|(grant, reports)| {
+            let authorization = state.grants.granted.get(grant)?.authorization.clone();
+            Some(ReportsGroup { authorization, reports })
+        });
+        let ReportsGroup { authorization, reports } = groups.next()?;
+        Some(CarriedReports { client_uuid: self.client(state), authorization, reports, further: groups.collect() })
     }
 
     /// The receipt for carried reports.
