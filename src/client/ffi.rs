@@ -26,7 +26,8 @@ use crate::licensing::Unit;
 pub struct tk_settings(Settings);
 
 /// A license: made by tk_initialize or tk_start, ended by tk_close or tk_release. Any thread
-/// may use it at any time.
+/// may use it at any time. After fork the child must not use it, not even to end it: the threads
+/// of the library are not in the child.
 #[allow(non_camel_case_types, reason = "a name of C")]
 pub struct tk_license(License);
 

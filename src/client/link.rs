@@ -137,3 +137,38 @@ impl From<TransportError> for Trouble {
         Self { code, message: error.to_string(), retry_after: None }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read as _, Write as _};
+    use std::net::TcpListener;
+
+    use super::*;
+    use crate::client::settings::tests::settings;
+    use crate::documents::{SealingKey, SigningKey};
+
+    #[test]
+    fn whoever_is_busy_before_the_server_is_given_the_pause_that_it_asks_for() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let url = format!("http://{}", listener.local_addr().expect("bound"));
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let mut stream = stream.expect("a connection");
+                let _ = stream.read(&mut [0; 16 * 1024]);
+                let answer = "HTTP/1.1 503 Busy\r\ncontent-type: text/plain\r\nretry-after: 77\r\ncontent-length: 4\r\nconnection: close\r\n\r\nbusy";
+                let _ = stream.write_all(answer.as_bytes());
+            }
+        });
+        let settings = crate::client::Settings { sealed: true, main_server_url: Some(url.clone()), ..settings(&SigningKey::generate()) };
+        let config = settings.check().expect("settings");
+        let pause_of = |event: Event| match event {
+            Event::Unanswered { code: Code::NoServer, retry_after, .. } => retry_after,
+            other => panic!("{other:?}"),
+        };
+        let mut link = Link::new(&url);
+        assert_eq!(pause_of(link.ask("/api/v1/authorize", b"{}", &config, None, 0)), Some(77), "before the key is known");
+        link.sealing = Some(SealingKey::generate().public().clone());
+        assert_eq!(pause_of(link.ask("/api/v1/authorize", b"{}", &config, None, 0)), Some(77), "and after");
+        assert!(link.sealing.is_some(), "the key is as good as before");
+    }
+}

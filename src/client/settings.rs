@@ -61,7 +61,8 @@ pub struct Settings {
     pub instances: u32,
     /// The longest it wants to work offline.
     pub max_buffer_days: Option<u32>,
-    /// How the device is named.
+    /// How the device is named. All applications that share a data folder set the same: where it
+    /// changes, the device is another one, and what was granted to it before is forgotten.
     pub uuid_method: UuidMethod,
     /// Where authorization and unsent reports are kept. None: `.tollkeeper` in the user's home.
     pub data_folder: Option<PathBuf>,

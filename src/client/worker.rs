@@ -260,6 +260,10 @@ impl Shared {
         match done {
             Ok((_, client)) => {
                 self.publish(core, client);
+                if core.is_due(moment()) {
+                    // The clock was set: whoever asks sleeps by the one of before.
+                    self.wake.notify_all();
+                }
                 Ok(())
             }
             Err(error) => {
