@@ -14,7 +14,6 @@
 //! # }
 //! ```
 
-use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
@@ -126,7 +125,9 @@ impl License {
             has_counted: false,
             due: None,
             wishes: Vec::new(),
-            news: VecDeque::new(),
+            wished: 0,
+            answers: Vec::new(),
+            news: Vec::new(),
             is_closing: false,
         };
         let shared = Shared { config, kind, listeners, counter: Mutex::new(counter), wake: Condvar::new() };

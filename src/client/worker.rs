@@ -7,10 +7,9 @@
 //! needs both takes it first.
 
 use std::cell::Cell;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
-use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -74,9 +73,12 @@ pub(super) struct Counter {
     pub(super) unit: Unit,
     pub(super) others_hold: u32,
     pub(super) has_counted: bool,
-    pub(super) wishes: Vec<(Wish, Answer)>,
-    /// What listeners are to hear.
-    pub(super) news: VecDeque<News>,
+    /// Each with the number by which its answer is known; 0 where nobody waits for that.
+    pub(super) wishes: Vec<(Wish, u64)>,
+    pub(super) wished: u64,
+    pub(super) answers: Vec<(u64, Result<(), LicenseError>)>,
+    /// What listeners are to hear, the next one last.
+    pub(super) news: Vec<News>,
     pub(super) is_closing: bool,
 }
 
@@ -86,9 +88,6 @@ pub(super) enum Wish {
     Start,
     Release,
 }
-
-/// Where the answer to a wish goes. It is gone, and whoever waits knows, when the thread fails.
-type Answer = SyncSender<Result<(), LicenseError>>;
 
 /// Something for a listener.
 #[derive(Debug)]
@@ -140,26 +139,47 @@ impl Shared {
         if matches!(self.kind, Kind::Keys { .. }) {
             return Ok(());
         }
-        let (answer, done) = sync_channel(1);
-        lock(&self.counter).wishes.push((wish, answer));
+        let is_listener = self.is_worker();
+        let mut counter = lock(&self.counter);
+        counter.wished += u64::from(!is_listener);
+        let number = if is_listener { 0 } else { counter.wished };
+        counter.wishes.push((wish, number));
         self.wake.notify_all();
-        if self.is_worker() {
-            return Ok(());
+        // No channel: it would have the standard library remember the waiting thread for ever.
+        loop {
+            if is_listener {
+                return Ok(());
+            }
+            if let Some(index) = counter.answers.iter().position(|(answered, _)| *answered == number) {
+                return counter.answers.swap_remove(index).1;
+            }
+            counter = self.wake.wait(counter).unwrap_or_else(PoisonError::into_inner);
         }
-        done.recv().unwrap_or_else(|_| Err(broken()))
+    }
+
+    /// Answers a wish.
+    fn answer(&self, number: u64, done: Result<(), LicenseError>) {
+        if number > 0 {
+            lock(&self.counter).answers.push((number, done));
+            self.wake.notify_all();
+        }
     }
 
     /// The life of the thread that asks. Whatever fails in one turn, there is a next.
     pub(super) fn work(self: &Arc<Self>) {
         let Kind::Served(served) = &self.kind else { return };
         WORKER_OF.set(Arc::as_ptr(self));
-        let mut links = Links::new();
+        let (mut links, mut wishes) = (Links::new(), Vec::new());
         loop {
-            match catch_unwind(AssertUnwindSafe(|| self.take_turn(served, &mut links))) {
+            match catch_unwind(AssertUnwindSafe(|| self.take_turn(served, &mut links, &mut wishes))) {
                 Ok(true) => {}
                 Ok(false) => break,
                 Err(_) => {
                     lock(served).core.abandon(moment());
+                    // Nobody waits for ever.
+                    for (_, number) in wishes.drain(..) {
+                        self.answer(number, Err(broken()));
+                    }
                     self.warn(broken());
                     std::thread::sleep(Duration::from_secs(1));
                 }
@@ -167,17 +187,18 @@ impl Shared {
         }
     }
 
-    /// Whether there is another one.
-    fn take_turn(&self, served: &Mutex<Served>, links: &mut Links) -> bool {
-        let (wishes, is_closing) = self.wait(served);
+    /// Whether there is another one. Wishes stay in the list until they are answered.
+    fn take_turn(&self, served: &Mutex<Served>, links: &mut Links, wishes: &mut Vec<(Wish, u64)>) -> bool {
+        let (new, is_closing) = self.wait(served);
+        wishes.extend(new);
         self.tell_news();
-        for (wish, answer) in wishes {
+        while let Some((wish, number)) = wishes.first().copied() {
             let done = match wish {
                 Wish::Start => self.ask(served, links, Event::Start),
                 Wish::Release => self.ask(served, links, Event::Release),
             };
-            // Whoever wished it may not wait for it.
-            let _ = answer.send(done);
+            wishes.remove(0);
+            self.answer(number, done);
         }
         if !is_closing && lock(served).core.is_due(moment()) {
             // What went wrong was told as a warning.
@@ -188,7 +209,7 @@ impl Shared {
     }
 
     /// Sleeps until there is something to do.
-    fn wait(&self, served: &Mutex<Served>) -> (Vec<(Wish, Answer)>, bool) {
+    fn wait(&self, served: &Mutex<Served>) -> (Vec<(Wish, u64)>, bool) {
         loop {
             let (wake_at, is_due) = {
                 let core = &lock(served).core;
@@ -352,7 +373,7 @@ impl Shared {
                 let (actions, client, known, proven) = done?;
                 self.publish(core, client);
                 if actions.contains(&Action::LicenseChanged) && self.listeners.license_changed.is_some() {
-                    lock(&self.counter).news.push_back(News::Changed(Box::new(status_of(core, client))));
+                    lock(&self.counter).news.insert(0, News::Changed(Box::new(status_of(core, client))));
                 }
                 (actions, known, proven)
             };
@@ -363,7 +384,7 @@ impl Shared {
                     Action::LicenseChanged => {}
                     Action::Reported(submitted) => {
                         if self.listeners.reported.is_some() {
-                            lock(&self.counter).news.push_back(News::Reported(submitted));
+                            lock(&self.counter).news.insert(0, News::Reported(submitted));
                         }
                     }
                     Action::NotReleased(error) => outcome = Err(error),
@@ -406,7 +427,7 @@ impl Shared {
     pub(super) fn warn(&self, error: LicenseError) {
         tracing::warn!(%error, "license");
         if self.listeners.warning.is_some() {
-            lock(&self.counter).news.push_back(News::Warning(error));
+            lock(&self.counter).news.insert(0, News::Warning(error));
             self.wake.notify_all();
         }
     }
@@ -415,7 +436,7 @@ impl Shared {
     /// with the license works.
     fn tell_news(&self) {
         loop {
-            let Some(news) = lock(&self.counter).news.pop_front() else { break };
+            let Some(news) = lock(&self.counter).news.pop() else { break };
             let is_warning = matches!(news, News::Warning(_));
             let told = catch_unwind(AssertUnwindSafe(|| match &news {
                 News::Changed(status) => self.listeners.license_changed.iter().for_each(|listener| listener(status)),

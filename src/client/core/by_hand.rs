@@ -1,7 +1,5 @@
 //! What is carried between device and server where there is no network.
 
-use std::collections::BTreeMap;
-
 use super::outbox::Submitted;
 use super::site_time::Moment;
 use super::state::State;
@@ -9,7 +7,7 @@ use super::trust::Distrust;
 use super::{Action, Core, counting, outbox, trust};
 use crate::client::error::{Code, LicenseError};
 use crate::protocol::authorize::AuthorizeAnswer;
-use crate::protocol::reports::{CarriedReports, ReportsAnswer, ReportsGroup, UsageReport};
+use crate::protocol::reports::{CarriedReports, ReportsAnswer, ReportsGroup};
 
 impl Core {
     /// An authorization that somebody carried here from the server.
@@ -34,14 +32,11 @@ impl Core {
         self.time.merge(state.device.time, now);
         let stamp = self.time.stamp(now);
         counting::close(state, stamp, stamp);
-        let mut reports: BTreeMap<&str, Vec<UsageReport>> = BTreeMap::new();
-        for stored in state.stored() {
-            reports.entry(&stored.grant).or_default().push(stored.report.clone());
-        }
-        let own = reports.remove_entry(self.asked_for.as_str());
-        let mut groups = own.into_iter().chain(reports).filter_map(|(grant, reports)| {
-            let authorization = state.grants.granted.get(grant)?.authorization.clone();
-            Some(ReportsGroup { authorization, reports })
+        let (granted, ours) = (&state.grants.granted, &self.asked_for);
+        let names = granted.keys().filter(|name| *name == ours).chain(granted.keys().filter(|name| *name != ours));
+        let mut groups = names.filter_map(|name| {
+            let reports: Vec<_> = state.stored().filter(|stored| stored.grant == *name).map(|stored| stored.report.clone()).collect();
+            (!reports.is_empty()).then(|| ReportsGroup { authorization: granted[name].authorization.clone(), reports })
         });
         let ReportsGroup { authorization, reports } = groups.next()?;
         Some(CarriedReports { client_uuid: self.client(state), authorization, reports, further: groups.collect() })

@@ -43,7 +43,7 @@ pub struct Grants {
     pub pending: BTreeMap<String, String>,
     /// When such a request was first seen to be waiting, seconds since 1970.
     #[serde(default)]
-    pub waiting_since: BTreeMap<String, i64>,
+    pub waiting_since: BTreeMap<String, u64>,
 }
 
 /// An authorization with what came along.
@@ -168,17 +168,19 @@ impl State {
     /// requests that nobody answers any more: each change of the settings leaves one. `ours` stays.
     /// `proven` is a time that a server signed: a wrong clock must not cost a license.
     pub fn prune(&mut self, ours: &str, proven: i64) {
-        let mut in_use: BTreeSet<&str> = self.days.values().flatten().map(|stored| stored.grant.as_str()).collect();
-        in_use.extend(self.open.reports.iter().map(|open| open.grant.as_str()));
+        let (days, open) = (&self.days, &self.open);
+        let is_used = |name: &str| days.values().flatten().any(|stored| stored.grant == name) || open.reports.iter().any(|open| open.grant == name);
         // Older versions kept no end; no authorization lasts longer than a year.
         let end_of = |grant: &Grant| if grant.ends_at > 0 { grant.ends_at } else { grant.refresh_after + 365 * 86_400 };
         let has_ended = |grant: &Grant| proven - end_of(grant) > REPORT_MAX_AGE_SECONDS;
         let Grants { granted, pending, waiting_since } = &mut self.grants;
-        granted.retain(|name, grant| name == ours || in_use.contains(name.as_str()) || !has_ended(grant));
+        granted.retain(|name, grant| name == ours || !has_ended(grant) || is_used(name));
         for name in pending.keys() {
-            waiting_since.entry(name.clone()).or_insert(proven);
+            waiting_since.entry(name.clone()).or_insert(proven.unsigned_abs());
         }
-        pending.retain(|name, _| name == ours || waiting_since.get(name).is_none_or(|since| proven - since <= REPORT_MAX_AGE_SECONDS));
+        pending.retain(|name, _| {
+            name == ours || waiting_since.get(name).is_none_or(|since| proven.unsigned_abs().saturating_sub(*since) <= REPORT_MAX_AGE_SECONDS.unsigned_abs())
+        });
         waiting_since.retain(|name, _| pending.contains_key(name));
         self.touch(Part::Grants);
     }
