@@ -396,9 +396,12 @@ fn addresses(key: &str, entries: &[String]) -> Result<Vec<SocketAddr>, SettingsE
     for entry in entries {
         let (host, port) = split_host_port(entry).ok_or_else(|| refused(key, entry, "\"host:port\""))?;
         let looked_up = (host, port).to_socket_addrs().map_err(|error| refused(key, entry, &format!("an address of this machine ({error})")))?;
-        found.extend(looked_up);
+        // A name may be listed twice; whoever asks for any port (0) twice wants two.
+        let mut of_entry: Vec<SocketAddr> = looked_up.collect();
+        of_entry.dedup();
+        of_entry.retain(|address| address.port() == 0 || !found.contains(address));
+        found.extend(of_entry);
     }
-    found.dedup();
     Ok(found)
 }
 

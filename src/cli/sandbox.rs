@@ -82,6 +82,11 @@ impl Started {
         Ok(row.license_key)
     }
 
+    /// The URLs at which it answers HTTPS.
+    pub fn urls(&self) -> Vec<String> {
+        self.app.https_addresses().iter().map(|address| format!("https://{address}")).collect()
+    }
+
     /// Ends it.
     pub fn stop(self) {
         drop(self.admin);
@@ -93,7 +98,7 @@ impl Started {
 pub fn run(args: &SandboxArgs) -> Result<(), Failure> {
     serve::start_log(LogLevel::Warn);
     let stop = serve::wait_for_stop()?;
-    let started = start(args.data.clone(), &args.listen, &args.http)?;
+    let started = start(args.data.clone(), std::slice::from_ref(&args.listen), &args.http)?;
     let presented = present(&started);
     if presented.is_ok() {
         stop();
@@ -104,10 +109,10 @@ pub fn run(args: &SandboxArgs) -> Result<(), Failure> {
 
 /// Starts a sandbox with its license and handshake codes, in this directory or in one that is
 /// gone with it.
-pub fn start(data: Option<PathBuf>, listen: &str, http: &[String]) -> Result<Started, Failure> {
+pub fn start(data: Option<PathBuf>, listen: &[String], http: &[String]) -> Result<Started, Failure> {
     let refused = |error: SettingsError| Failure(error.to_string());
     let mut settings = Settings::for_data(data.clone().unwrap_or_else(|| "sandbox".into()));
-    settings.listen = vec![listen.to_owned()];
+    settings.listen = listen.to_vec();
     settings.http = http.to_vec();
     // Where the clock stands still, a minute never ends.
     settings.limits.device_requests_per_minute = 0;

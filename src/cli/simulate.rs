@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{IsTerminal as _, Write as _};
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
@@ -13,7 +14,7 @@ use std::time::Instant;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use self::device::{Faults, Tally, Trade};
+use self::device::{Day, Faults, Tally, Trade};
 use self::fleet::Fleet;
 use super::connect::{Admin, Create, segment};
 use super::{DataArg, Failure, output, sandbox, serve};
@@ -25,6 +26,7 @@ use crate::http::admin_api::statistics::UsageRow;
 use crate::http::sandbox::{ClockAnswer, SandboxState};
 use crate::licensing::slot::SLOT_SECONDS;
 use crate::licensing::{DeploymentType, Unit};
+use crate::protocol::license_key::LicenseKey;
 use crate::settings::LogLevel;
 
 pub mod device;
@@ -42,6 +44,13 @@ const LAST_ROUNDS: usize = 20;
 #[command(after_help = "Examples:
   tollkeeper simulate --devices 1000                     a sandbox of its own, a day in a minute
   tollkeeper simulate --license-key TK1.… --devices 50 --product dbr --data /var/lib/tollkeeper
+
+In the end it compares, for each UTC day, the units of each type and the number of devices that did
+something with what the server's statistics tell (they have no smaller part than a day). A device
+that is killed may lose what it counted in its last seconds; those units are told, and not compared.
+
+The server of its own has two addresses, so that devices find another one when the main server does
+not answer (failover); a license key of yours must name two servers for that.
 
 Exit status 1 when the server did not count exactly what the devices did.")]
 pub struct SimulateArgs {
@@ -89,9 +98,9 @@ enum Fault {
     Skew,
     /// What is sent arrives twice
     Duplicates,
-    /// Killed while an answer is on its way, and started again
+    /// Killed while an answer is on its way or before a count is on disk, and started again
     Kills,
-    /// The main server does not answer now and then
+    /// The main server does not answer now and then, the other one does
     Failover,
     /// All of them
     All,
@@ -116,18 +125,25 @@ struct Outcome {
     refused: BTreeMap<u16, u64>,
     unanswered: u64,
     kills: u64,
+    /// Units of the last seconds before a kill.
+    lost: u64,
+    /// Whether devices had another server to go to; `None` when that was not asked for.
+    failover: Option<bool>,
     reports: u64,
     duplicates: u64,
     rejected: u64,
     units: u64,
     /// What the server counted, if it could be asked.
     server_units: Option<u64>,
-    /// Whether that is the same, type by type.
+    /// Whether that is the same, for each day, type by type, and in the number of devices.
     exact: Option<bool>,
     /// Devices that still have something to send.
     unsent: usize,
     seconds: f64,
 }
+
+/// What was done, by UTC day.
+type Days = BTreeMap<i64, Day>;
 
 /// The server that the devices use.
 struct Server {
@@ -143,8 +159,12 @@ pub fn run(args: &SimulateArgs) -> Result<(), Failure> {
         Some(key) => play(args, key),
         None => {
             serve::start_log(LogLevel::Warn);
-            let started = sandbox::start(None, "127.0.0.1:0", &[])?;
-            let played = started.license_key(sandbox::FLEET).and_then(|key| play(args, &key));
+            // Two addresses: one of them may be the main server that does not answer.
+            let started = sandbox::start(None, &["127.0.0.1:0".to_owned(), "127.0.0.1:0".to_owned()], &[])?;
+            let played = started.license_key(sandbox::FLEET).and_then(|key| {
+                let key: LicenseKey = key.parse().map_err(Failure)?;
+                play(args, &LicenseKey { servers: started.urls(), ..key }.to_string())
+            });
             started.stop();
             played
         }
@@ -153,11 +173,16 @@ pub fn run(args: &SimulateArgs) -> Result<(), Failure> {
 
 fn play(args: &SimulateArgs, license_key: &str) -> Result<(), Failure> {
     let server = find_server(args, license_key)?;
-    let before = server.usage()?;
+    if args.faults.contains(&Fault::Failover) && server.config.servers.len() < 2 {
+        return Err(Failure("the license key names one server, so there is none to go to: leave out the fault failover, or give the key of a pair".to_owned()));
+    }
     let began = Instant::now();
     let trade = Arc::new(Trade { config: Arc::new(server.config.clone()), unit: Unit::Scan, types: &["QR Code", "Code 128", "EAN-13", "Data Matrix"] });
     let count = usize::try_from(args.devices).unwrap_or(usize::MAX);
     let start = server.now()?;
+    let hours = i64::from(args.hours) * 3_600;
+    let around = (start - hours).div_euclid(86_400) - 1..=(start + hours).div_euclid(86_400) + 2;
+    let before = server.usage(around.clone())?;
     let mut fleet = Fleet::new(count, &[trade], faults_of(&args.faults), args.seed, start);
     let bar = Bar::new(!args.json);
     if server.sandbox.is_some() {
@@ -168,7 +193,7 @@ fn play(args: &SimulateArgs, license_key: &str) -> Result<(), Failure> {
     settle(&server, &mut fleet, &bar)?;
     bar.clear();
     let tally = fleet.tally();
-    let outcome = judge(args, &tally, &fleet, before, server.usage()?, began);
+    let outcome = judge(args, &server, &tally, &fleet, before.zip(server.usage(around)?), began);
     report(args, &server, &tally, &outcome)
 }
 
@@ -229,11 +254,17 @@ fn settle(server: &Server, fleet: &mut Fleet, bar: &Bar) -> Result<(), Failure> 
     Ok(())
 }
 
-fn judge(args: &SimulateArgs, tally: &Tally, fleet: &Fleet, before: Option<UsageRow>, after: Option<UsageRow>, began: Instant) -> Outcome {
-    let counted = before.zip(after).map(|(before, after)| {
-        let earlier = |kind: &String| before.by_type.get(kind).copied().unwrap_or(0);
-        let new: BTreeMap<String, u64> =
-            after.by_type.iter().map(|(kind, count)| (kind.clone(), count - earlier(kind))).filter(|(_, count)| *count > 0).collect();
+fn judge(args: &SimulateArgs, server: &Server, tally: &Tally, fleet: &Fleet, usage: Option<(Days, Days)>, began: Instant) -> Outcome {
+    let counted = usage.map(|(before, after)| {
+        let mut new = Days::new();
+        for (day, after) in after {
+            let earlier = before.get(&day).cloned().unwrap_or_default();
+            let by_type = after.by_type.iter().map(|(kind, count)| (kind.clone(), count - earlier.by_type.get(kind).copied().unwrap_or(0)));
+            let done = Day { by_type: by_type.filter(|(_, count)| *count > 0).collect(), devices: after.devices - earlier.devices };
+            if done != Day::default() {
+                new.insert(day, done);
+            }
+        }
         new
     });
     Outcome {
@@ -242,12 +273,14 @@ fn judge(args: &SimulateArgs, tally: &Tally, fleet: &Fleet, before: Option<Usage
         refused: tally.refused.clone(),
         unanswered: tally.unanswered,
         kills: tally.kills,
+        lost: tally.lost,
+        failover: faults_of(&args.faults).failover.then_some(server.config.servers.len() > 1),
         reports: tally.accepted,
         duplicates: tally.duplicate,
         rejected: tally.rejected.len() as u64,
         units: tally.units(),
-        server_units: counted.as_ref().map(|counted| counted.values().sum()),
-        exact: counted.map(|counted| counted == tally.counted),
+        server_units: counted.as_ref().map(|counted| counted.values().flat_map(|day| day.by_type.values()).sum()),
+        exact: counted.map(|counted| counted == tally.days),
         unsent: fleet.unsent(),
         seconds: began.elapsed().as_secs_f64(),
     }
@@ -275,11 +308,14 @@ fn report(args: &SimulateArgs, server: &Server, tally: &Tally, outcome: &Outcome
             ),
         );
         if outcome.kills > 0 {
-            line("Kills", output::number(outcome.kills));
+            line("Kills", format!("{}; {} units of the last seconds before them were lost", output::number(outcome.kills), output::number(outcome.lost)));
+        }
+        if outcome.failover == Some(false) {
+            line("Failover", "did not happen: the license key names one server".to_owned());
         }
         line("Units", format!("{} counted by the devices", output::number(outcome.units)));
         match (outcome.server_units, outcome.exact) {
-            (Some(units), Some(true)) => line("Server", format!("{} counted: equal, type by type", output::number(units))),
+            (Some(units), Some(true)) => line("Server", format!("{} counted: equal, for each day, type by type, and in devices", output::number(units))),
             (Some(units), _) => line("Server", format!("{} counted: NOT EQUAL", output::number(units))),
             (None, _) => line("Server", "was not asked what it counted: give its --data directory".to_owned()),
         }
@@ -304,7 +340,7 @@ fn find_server(args: &SimulateArgs, license_key: &str) -> Result<Server, Failure
         sealed: args.sealed,
         ..Settings::default()
     };
-    let key: crate::protocol::license_key::LicenseKey = license_key.parse().map_err(Failure)?;
+    let key: LicenseKey = license_key.parse().map_err(Failure)?;
     let transport = connect(&key)?;
     let reply = transport.get("/sandbox").map_err(|error| Failure(error.to_string()))?;
     let state: Option<SandboxState> = if reply.is_success() { reply.json().ok() } else { None };
@@ -323,7 +359,7 @@ fn find_server(args: &SimulateArgs, license_key: &str) -> Result<Server, Failure
     Ok(Server { config, code: key.handshake_code, sandbox: state.is_some().then_some(transport), data })
 }
 
-fn connect(key: &crate::protocol::license_key::LicenseKey) -> Result<Transport, Failure> {
+fn connect(key: &LicenseKey) -> Result<Transport, Failure> {
     let url = &key.servers[0];
     let transport = match &key.ca {
         _ if url.starts_with("http://") => Transport::plain(url, Timeouts::default()),
@@ -343,11 +379,18 @@ fn vendors_of(data: &Path) -> Result<String, Failure> {
 }
 
 impl Server {
-    /// What was counted under the code so far, if that can be read.
-    fn usage(&self) -> Result<Option<UsageRow>, Failure> {
+    /// What was counted under the code so far in these days, if that can be read.
+    fn usage(&self, days: RangeInclusive<i64>) -> Result<Option<Days>, Failure> {
         let Some(data) = &self.data else { return Ok(None) };
         let admin = Admin::open(&DataArg { data: Some(data.clone()) }, Create::Refused)?;
-        admin.get(&format!("statistics?handshake={}", segment(&self.code))).map(Some)
+        let mut used = Days::new();
+        for day in days {
+            let date = rfc3339(day * 86_400);
+            let date = date.split('T').next().unwrap_or_default();
+            let UsageRow { by_type, devices, .. } = admin.get(&format!("statistics?handshake={}&from={date}&to={date}", segment(&self.code)))?;
+            used.insert(day, Day { by_type, devices });
+        }
+        Ok(Some(used))
     }
 
     fn now(&self) -> Result<i64, Failure> {

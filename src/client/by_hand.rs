@@ -20,12 +20,12 @@ impl License {
     pub fn report_file(&self) -> Result<Option<String>, LicenseError> {
         self.flush();
         let Kind::Served(served) = &self.shared.kind else { return Ok(None) };
-        let Served { core, folder, .. } = &mut *lock(served);
+        let Served { core, folder } = &mut *lock(served);
         let Some(request) = folder.with(|state| core.carried_reports(state, moment()))? else { return Ok(None) };
         let summary = format!(
             "Tollkeeper usage reports of device {}: {} reports\nOn the server: tollkeeper device import-reports FILE\n",
             request.client_uuid,
-            request.reports.len()
+            request.reports.len() + request.further.iter().map(|group| group.reports.len()).sum::<usize>()
         );
         Ok(Some(carried::file(carried::Kind::Reports, &request, &summary)))
     }
@@ -37,7 +37,7 @@ impl License {
     pub fn import_receipt(&self, text: &str) -> Result<Submitted, LicenseError> {
         let answer: ReportsAnswer = read_carried(carried::Kind::Receipt, text)?;
         let Kind::Served(served) = &self.shared.kind else { return Ok(Submitted::default()) };
-        let Served { core, folder, .. } = &mut *lock(served);
+        let Served { core, folder } = &mut *lock(served);
         folder.with(|state| core.take_receipt(&answer, state))
     }
 
@@ -68,7 +68,7 @@ impl License {
         let Kind::Served(served) = &license.shared.kind else {
             return Err(LicenseError::new(Code::Settings, "productKey is set: product keys need no request"));
         };
-        let Served { core, folder, .. } = &mut *lock(served);
+        let Served { core, folder } = &mut *lock(served);
         folder.with(|state| core.request("", state))
     }
 
@@ -83,7 +83,7 @@ impl License {
         let Kind::Served(served) = &license.shared.kind else {
             return Err(LicenseError::new(Code::Settings, "productKey is set: product keys need no authorization"));
         };
-        let Served { core, folder, .. } = &mut *lock(served);
+        let Served { core, folder } = &mut *lock(served);
         folder.with(|state| core.take_carried(&answer, state, moment()))?.map(drop)
     }
 }

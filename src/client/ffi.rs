@@ -26,7 +26,8 @@ use crate::licensing::Unit;
 pub struct tk_settings(Settings);
 
 /// A license: made by tk_initialize or tk_start, ended by tk_close or tk_release. Any thread
-/// may use it at any time.
+/// may use it at any time. After fork the child must not use it, not even to end it: the threads
+/// of the library are not in the child.
 #[allow(non_camel_case_types, reason = "a name of C")]
 pub struct tk_license(License);
 
@@ -44,8 +45,10 @@ pub struct tk_error {
 pub struct tk_deduplicator(Deduplicator);
 
 /// What the application wants to hear of; any function may be NULL. They are called on a thread
-/// of the license's own, one at a time, and must not close or release the license. The texts are
-/// valid during the call.
+/// of the license's own, one at a time, the first ones soon after tk_initialize returned or even
+/// before; the last ones before tk_close returns, which therefore must not be called while a lock is
+/// held that a listener takes. A listener may call every function: tk_renew and tk_release return
+/// at once there, and are carried out afterwards. The texts are valid during the call.
 #[repr(C)]
 #[derive(Clone, Copy)]
 #[allow(non_camel_case_types, reason = "a name of C")]
@@ -268,23 +271,29 @@ unsafe fn begin(
     }
 }
 
-/// Ends the handle: what was counted is on disk when it returns, the seat is kept.
+/// Ends the handle: what was counted is on disk when it returns, the seat is kept. Waits for a server that is
+/// being asked.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tk_close(license: *mut tk_license) {
     // SAFETY: as the caller promises.
     unsafe { free(license) }
 }
 
-/// Gives the license back to the server, then ends the handle: the seat or the instances are free for
-/// another device.
+/// Gives the license back: reports what was done, then frees the seat or the instances for another device.
+/// Ends the handle, whatever it returns; if it fails, the seat is held as before and what was counted is kept:
+/// initialize again, and release when a server can be reached. Within a listener it returns 0 at once.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn tk_release(license: *mut tk_license) {
-    if license.is_null() {
-        return;
-    }
+pub unsafe extern "C" fn tk_release(license: *mut tk_license, error: *mut *mut tk_error) -> i32 {
     // SAFETY: as the caller promises.
-    let owned = unsafe { Box::from_raw(license) };
-    let _ = catch_unwind(AssertUnwindSafe(move || owned.0.release()));
+    unsafe {
+        attempt(error, || {
+            if license.is_null() {
+                return Err(null("license"));
+            }
+            let owned = Box::from_raw(license);
+            owned.0.release()
+        })
+    }
 }
 
 /// Whether this module is licensed now, or with NULL the product at all. Asks nobody: call it at every use.
@@ -294,7 +303,8 @@ pub unsafe extern "C" fn tk_check(license: *const tk_license, module: *const c_c
     unsafe { attempt(error, || handle("license", license)?.0.check(optional("module", module)?)) }
 }
 
-/// Counts use that was done just now: kind is the barcode's format, or scanned, captured, imported of pages.
+/// Counts use that was done just now: kind is the barcode's format, or scanned, captured, imported of pages; count
+/// is at least 1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tk_record(license: *const tk_license, kind: *const c_char, count: u64, error: *mut *mut tk_error) -> i32 {
     // SAFETY: as the caller promises.
@@ -327,7 +337,8 @@ pub unsafe extern "C" fn tk_record_at(
     }
 }
 
-/// Takes instances, as many as are granted to this machine and not held by another of its processes.
+/// Takes instances, as many as are granted to this machine and not held by another of its processes. They are
+/// reported in each slot of three minutes in which this machine reports use.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tk_take_instances(license: *const tk_license, number: u32, error: *mut *mut tk_error) -> i32 {
     // SAFETY: as the caller promises.

@@ -73,6 +73,8 @@ struct Disk {
     _alive: File,
     stamps: BTreeMap<PathBuf, Stamp>,
     damaged: Vec<PathBuf>,
+    /// What is in memory may not be what is on disk.
+    is_torn: bool,
 }
 
 /// Held while a server is asked, so that two processes do not show the same ticket.
@@ -88,6 +90,32 @@ impl Drop for Asking {
     }
 }
 
+/// A file that is locked until this is dropped.
+struct Held<'a>(&'a File);
+
+impl<'a> Held<'a> {
+    fn take(file: &'a File) -> io::Result<Self> {
+        retry(|| file.lock()).map(|()| Self(file))
+    }
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        // The system does it at the latest when the file is closed.
+        let _ = self.0.unlock();
+    }
+}
+
+/// A signal to the application, which may come at any time, is no reason to give up.
+fn retry(mut work: impl FnMut() -> io::Result<()>) -> io::Result<()> {
+    loop {
+        match work() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            done => return done,
+        }
+    }
+}
+
 impl Folder {
     /// Opens the folder, and makes it if it is missing.
     ///
@@ -98,11 +126,14 @@ impl Folder {
         make(path).map_err(|error| unusable(path, &error))?;
         let lock = open_lock(&path.join("lock"))?;
         let asking = open_lock(&path.join("asking"))?;
+        let held = Held::take(&lock).map_err(|error| unusable(path, &error))?;
+        sweep(path);
         // Locked before it has its name: nobody takes it for one of a process that is gone.
         let (new, name) = (path.join(format!("session-{session}.new")), session_file(path, session));
         let alive = open_lock(&new)?;
-        alive.lock().and_then(|()| fs::rename(&new, &name)).map_err(|error| unusable(&name, &error))?;
-        let disk = Disk { path: path.to_owned(), lock, asking, _alive: alive, stamps: BTreeMap::new(), damaged: Vec::new() };
+        retry(|| alive.lock()).and_then(|()| fs::rename(&new, &name)).map_err(|error| unusable(&name, &error))?;
+        drop(held);
+        let disk = Disk { path: path.to_owned(), lock, asking, _alive: alive, stamps: BTreeMap::new(), damaged: Vec::new(), is_torn: false };
         Ok(Self { disk: Some(disk), state: State::default(), written: BTreeSet::new(), session })
     }
 
@@ -128,16 +159,18 @@ impl Folder {
             self.state.touched.clear();
             return Ok(done);
         };
-        disk.lock.lock().map_err(|error| unusable(&disk.path, &error))?;
         self.written.clear();
-        let done = disk.read(&mut self.state).map(|()| work(&mut self.state)).and_then(|done| disk.write(&mut self.state, &mut self.written).map(|()| done));
-        if done.is_err() {
-            // What is in memory is not what is on disk any more.
+        // Through a handle of its own, so that it is given back even when `work` panics.
+        let lock = disk.lock.try_clone().map_err(|error| unusable(&disk.path, &error))?;
+        let held = Held::take(&lock).map_err(|error| unusable(&disk.path, &error))?;
+        if std::mem::replace(&mut disk.is_torn, true) {
             disk.stamps.clear();
             self.state = State::default();
         }
-        let unlocked = disk.lock.unlock().map_err(|error| unusable(&disk.path, &error));
-        done.and_then(|done| unlocked.map(|()| done))
+        let done = disk.read(&mut self.state).map(|()| work(&mut self.state)).and_then(|done| disk.write(&mut self.state, &mut self.written).map(|()| done));
+        disk.is_torn = done.is_err();
+        drop(held);
+        done
     }
 
     /// Whether the last [`Folder::with`] put this part on disk, even if it failed later.
@@ -145,17 +178,7 @@ impl Folder {
         self.written.contains(&part)
     }
 
-    /// Waits until no other process asks a server.
-    ///
-    /// # Errors
-    /// 306.
-    pub fn ask_alone(&self) -> Result<Asking, LicenseError> {
-        let Some(disk) = &self.disk else { return Ok(Asking(None)) };
-        let file = disk.asking.try_clone().and_then(|file| file.lock().map(|()| file));
-        file.map(|file| Asking(Some(file))).map_err(|error| unusable(&disk.path, &error))
-    }
-
-    /// The same without waiting: `None` while another process asks.
+    /// The right to ask a server, or `None` while another process asks.
     ///
     /// # Errors
     /// 306.
@@ -204,6 +227,13 @@ impl Folder {
 impl Disk {
     /// Reads what changed since it was last read.
     fn read(&mut self, state: &mut State) -> Result<(), LicenseError> {
+        // The small files are read each time: a file that was replaced twice in one tick of the
+        // file system's clock may look the same from outside.
+        for name in ["device.json", "authorizations.json", "open.json"] {
+            if let Some(stamp) = self.stamps.get_mut(&self.path.join(name)) {
+                stamp.length = u64::MAX;
+            }
+        }
         if let Some(device) = self.read_if_changed("device.json")? {
             state.device = device;
         }
@@ -319,6 +349,20 @@ fn list(folder: &Path, prefix: &'static str, suffix: &'static str) -> impl Itera
     })
 }
 
+/// Removes what processes left that died while they wrote. Nobody else writes now: the folder is
+/// locked.
+fn sweep(folder: &Path) {
+    for (path, _) in list(folder, ".", ".tmp") {
+        // Whatever cannot be removed does no harm.
+        let _ = fs::remove_file(path);
+    }
+    for (path, _) in list(folder, "session-", ".new") {
+        if OpenOptions::new().write(true).open(&path).is_ok_and(|file| file.try_lock().is_ok()) {
+            let _ = fs::remove_file(path);
+        }
+    }
+}
+
 fn session_file(folder: &Path, session: Uuid) -> PathBuf {
     folder.join(format!("session-{session}.lock"))
 }
@@ -412,7 +456,7 @@ mod tests {
         let one = Folder::open(dir.path()).expect("open");
         let other = Folder::open(dir.path()).expect("open");
         assert_eq!(one.alive().len(), 2);
-        let asking = one.ask_alone().expect("asking");
+        let asking = one.try_ask_alone().expect("asking").expect("nobody else asks");
         assert!(other.try_ask_alone().expect("tried").is_none());
         drop(asking);
         assert!(other.try_ask_alone().expect("tried").is_some());
@@ -433,5 +477,60 @@ mod tests {
         assert!(error.code == Code::Cache && error.message.contains("version 2"), "{error}");
         let nowhere = Folder::open(&dir.path().join("device.damaged").join("x")).expect_err("no directory");
         assert!(nowhere.message.contains("dataFolder"), "{nowhere}");
+    }
+
+    #[test]
+    fn a_signal_while_the_lock_is_waited_for_is_no_failure() {
+        let mut answers = [Err(io::ErrorKind::Interrupted.into()), Err(io::ErrorKind::Interrupted.into()), Ok(())].into_iter();
+        retry(|| answers.next().expect("no more than needed")).expect("locked at last");
+        assert!(answers.next().is_none());
+        assert!(retry(|| Err(io::ErrorKind::PermissionDenied.into())).is_err());
+    }
+
+    #[test]
+    fn what_was_written_before_is_not_taken_for_written_now() {
+        let dir = tempfile::tempdir().expect("dir");
+        let mut folder = Folder::open(dir.path()).expect("open");
+        folder.with(|state| counting::add(state, &counts(0, 1), UNDER, 1)).expect("added");
+        assert!(folder.has_written(Part::Open));
+        fs::write(dir.path().join("device.json"), "{\"version\":2}").expect("written");
+        folder.with(|state| counting::add(state, &counts(0, 1), UNDER, 1)).expect_err("cannot be read");
+        assert!(!folder.has_written(Part::Open));
+    }
+
+    #[test]
+    fn a_panic_leaves_the_folder_to_others() {
+        let dir = tempfile::tempdir().expect("dir");
+        let (mut one, mut other) = (Folder::open(dir.path()).expect("open"), Folder::open(dir.path()).expect("open"));
+        let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| one.with(|_| panic!("on purpose"))));
+        assert!(panicked.is_err());
+        assert_eq!(other.with(|state| state.open.reports.len()), Ok(0));
+    }
+
+    #[test]
+    fn what_a_crash_left_is_swept_away() {
+        let dir = tempfile::tempdir().expect("dir");
+        let alive = Folder::open(dir.path()).expect("open");
+        for name in [".open.json.0123.tmp", ".device.json.4567.tmp", "session-6f1c.new"] {
+            fs::write(dir.path().join(name), "half").expect("written");
+        }
+        let _other = Folder::open(dir.path()).expect("open");
+        let names: Vec<_> = fs::read_dir(dir.path()).expect("list").flatten().map(|entry| entry.file_name().into_string().expect("name")).collect();
+        assert!(!names.iter().any(|name| name.ends_with(".tmp") || name.ends_with(".new")), "{names:?}");
+        assert_eq!(alive.alive().len(), 2);
+    }
+
+    #[test]
+    fn a_file_that_looks_the_same_is_read_all_the_same() {
+        let dir = tempfile::tempdir().expect("dir");
+        let mut folder = Folder::open(dir.path()).expect("open");
+        folder.with(|state| counting::add(state, &counts(0, 1), UNDER, 1)).expect("added");
+        // The same length, the same file, the same time stamp: as after two replacements in one tick.
+        let path = dir.path().join("open.json");
+        let text = fs::read_to_string(&path).expect("read");
+        let modified = fs::metadata(&path).and_then(|meta| meta.modified()).expect("a time");
+        fs::write(&path, text.replace("\"QR\":1", "\"QR\":7")).expect("written");
+        File::options().write(true).open(&path).and_then(|file| file.set_modified(modified)).expect("set back");
+        assert_eq!(total(&mut folder), 7);
     }
 }

@@ -1,5 +1,5 @@
-//! What an application holds: its license. One call gets it, and from then on a thread of its
-//! own renews it and reports use.
+//! What an application holds: its license. One call gets it, and from then on threads of its
+//! own renew it and report use.
 //!
 //! ```no_run
 //! use tollkeeper::client::{License, Settings};
@@ -14,14 +14,13 @@
 //! # }
 //! ```
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
 
+use super::core::Core;
 use super::core::counting::{Counts, Key};
 use super::core::site_time::SiteTime;
-use super::core::{Core, Event};
 use super::device_uuid;
 use super::error::{Code, LicenseError};
 use super::folder::Folder;
@@ -40,6 +39,8 @@ use crate::protocol::reports::{COUNT_MAX, TYPE_MAX};
 #[derive(Debug)]
 pub struct License {
     pub(super) shared: Arc<Shared>,
+    /// The thread that puts counts on disk, and the one that asks.
+    keeper: Option<JoinHandle<()>>,
     worker: Option<JoinHandle<()>>,
 }
 
@@ -73,16 +74,13 @@ impl License {
     /// 301 and 306 only.
     pub fn start(settings: &Settings, listeners: Listeners) -> Result<Self, LicenseError> {
         let mut license = Self::open(settings, listeners)?;
-        if let Kind::Served(served) = &license.shared.kind {
-            let shared = Arc::clone(&license.shared);
-            {
-                let mut served = lock(served);
-                let asking = served.folder.ask_alone()?;
-                shared.step(&mut served, Event::Start)?;
-                drop(asking);
-            }
-            let worker = std::thread::Builder::new().name("tollkeeper".to_owned()).spawn(move || shared.work());
-            license.worker = Some(worker.map_err(|error| LicenseError::new(Code::Cache, format!("no thread can be started: {error}")))?);
+        if let Kind::Served(_) = &license.shared.kind {
+            // What other processes of the machine hold is known from the first moment on.
+            license.shared.flush()?;
+            let (keeper, worker) = (Arc::clone(&license.shared), Arc::clone(&license.shared));
+            license.keeper = Some(spawn("tollkeeper-disk", move || keeper.keep())?);
+            license.worker = Some(spawn("tollkeeper", move || worker.work())?);
+            license.shared.ask_worker(Wish::Start)?;
         }
         Ok(license)
     }
@@ -113,7 +111,7 @@ impl License {
                 let core = folder.with(|state| Core::new(Arc::clone(&config), session, bound, state, now))?;
                 let client = folder.with(|state| state.device.client_uuid)?;
                 let (status, time) = (status_of(&core, client), core.site_time());
-                (Kind::Served(Box::new(Mutex::new(Served { core, folder, links: BTreeMap::new() }))), status, time)
+                (Kind::Served(Box::new(Mutex::new(Served { core, folder }))), status, time)
             }
         };
         let counter = Counter {
@@ -125,13 +123,15 @@ impl License {
             unit: Unit::Scan,
             others_hold: 0,
             has_counted: false,
+            due: None,
             wishes: Vec::new(),
             wished: 0,
-            done: 0,
+            answers: Vec::new(),
+            news: Vec::new(),
             is_closing: false,
         };
         let shared = Shared { config, kind, listeners, counter: Mutex::new(counter), wake: Condvar::new() };
-        Ok(Self { shared: Arc::new(shared), worker: None })
+        Ok(Self { shared: Arc::new(shared), keeper: None, worker: None })
     }
 
     /// What the application may do now.
@@ -194,8 +194,8 @@ impl License {
         if module.is_some_and(|module| module.is_empty() || module.len() > TYPE_MAX) {
             return bad(format!("a module must be 1 to {TYPE_MAX} bytes"));
         }
-        if count > COUNT_MAX {
-            return bad(format!("{count} at once are more than {COUNT_MAX}"));
+        if count == 0 || count > COUNT_MAX {
+            return bad(format!("{count} at once: a count is a whole number from 1 to {COUNT_MAX}"));
         }
         if matches!(self.shared.kind, Kind::Keys { .. }) {
             return Ok(());
@@ -205,82 +205,126 @@ impl License {
             return Err(error.clone());
         }
         let now = moment();
-        let site = counter.time.tell(now);
+        let stamp = counter.time.stamp(now);
         // By the device's clock it was so long ago; by the site's as well.
-        let stamp = at.map_or(site, |at| site - now.local.saturating_sub(at).clamp(0, crate::licensing::slot::REPORT_MAX_AGE_SECONDS));
+        let stamp = at.map_or(stamp, |at| stamp - now.local.saturating_sub(at).clamp(0, crate::licensing::slot::REPORT_MAX_AGE_SECONDS));
         let key = Key { slot: Slot::containing(stamp), unit: unit.unwrap_or(counter.unit), module: module.map(str::to_owned) };
-        *counter.counts.entry(key).or_default().entry(kind.to_owned()).or_default() += count;
         counter.has_counted = true;
+        if counter.add(key, kind.to_owned(), count, now) {
+            self.shared.wake.notify_all();
+        }
         Ok(())
     }
 
     /// Takes instances, as many as are granted to this machine and not held by another of its
-    /// processes. They are reported in every slot in which they are held.
+    /// processes. They are reported in each slot in which this machine reports use (domain §4):
+    /// whoever holds them and does nothing needs none.
     ///
     /// # Errors
-    /// 120: there are not so many; else why there is no license.
+    /// 120: there are not so many; 306; else why there is no license.
     pub fn take_instances(&self, number: u32) -> Result<(), LicenseError> {
         self.check(None)?;
-        let mut counter = lock(&self.shared.counter);
-        let wanted = counter.held.saturating_add(number);
-        let granted = counter.status.instances;
-        if wanted.saturating_add(counter.others_hold) > granted && !matches!(self.shared.kind, Kind::Keys { .. }) {
-            let message = format!(
-                "{number} more instances are too many: {granted} are granted to this machine, {} are held here and {} by other processes; set 'instances' higher, or give some back",
-                counter.held, counter.others_hold
-            );
-            return Err(LicenseError::new(ErrorCode::LimitReached, message));
-        }
-        counter.held = wanted;
-        drop(counter);
-        self.shared.wish(Wish::Flush);
-        Ok(())
+        self.hold(|held| held.saturating_add(number)).map_err(|told| match told {
+            Told::Folder(error) => error,
+            Told::TooMany { granted, held, others } => LicenseError::new(
+                ErrorCode::LimitReached,
+                format!(
+                    "{number} more instances are too many: {granted} are granted to this machine, {held} are held here and {others} by other processes; set 'instances' higher, or give some back"
+                ),
+            ),
+        })
     }
 
     /// Gives instances back.
     pub fn give_back_instances(&self, number: u32) {
-        {
-            let mut counter = lock(&self.shared.counter);
-            counter.held = counter.held.saturating_sub(number);
+        if let Err(Told::Folder(error)) = self.hold(|held| held.saturating_sub(number)) {
+            self.shared.warn(error);
         }
-        self.shared.wish(Wish::Flush);
     }
 
-    /// Instances that are granted to this machine and that nobody holds, as last heard.
+    /// Holds so many, in the one step in which it is seen what all processes hold.
+    fn hold(&self, change: impl FnOnce(u32) -> u32) -> Result<(), Told> {
+        let Kind::Served(served) = &self.shared.kind else {
+            let mut counter = lock(&self.shared.counter);
+            counter.held = change(counter.held);
+            return Ok(());
+        };
+        let Served { core, folder } = &mut *lock(served);
+        let (held, granted, has_counted) = {
+            let counter = lock(&self.shared.counter);
+            (counter.held, counter.status.instances, counter.has_counted)
+        };
+        let wanted = change(held);
+        let most = if wanted > held { granted } else { u32::MAX };
+        let alive = folder.alive();
+        let others = folder.with(|state| core.hold(wanted.max(u32::from(has_counted)), most, &alive, state)).map_err(Told::Folder)?;
+        let mut counter = lock(&self.shared.counter);
+        counter.others_hold = others;
+        if wanted.saturating_add(others) > most {
+            return Err(Told::TooMany { granted, held, others });
+        }
+        counter.held = wanted;
+        Ok(())
+    }
+
+    /// Instances that are granted to this machine and that nobody holds.
     pub fn idle_instances(&self) -> u32 {
+        // Looks what others hold. If the folder cannot be read, it is what was last heard.
+        let _ = self.hold(|held| held);
         let counter = lock(&self.shared.counter);
         counter.status.instances.saturating_sub(counter.held).saturating_sub(counter.others_hold)
     }
 
     /// Puts what was counted on disk now.
     pub fn flush(&self) {
-        self.shared.ask_worker(Wish::Flush);
+        // A failure is told as a warning, and what was counted is kept for the next time.
+        let _ = self.shared.flush();
     }
 
-    /// Asks the servers now, as at the start, and sends what was not sent.
+    /// Asks the servers now, as at the start, and sends what was not sent. Waits for them; from
+    /// within a listener it returns at once, and it is done afterwards.
     ///
     /// # Errors
-    /// Why there is no license.
+    /// 306; else why there is no license.
     pub fn renew(&self) -> Result<(), LicenseError> {
-        self.shared.ask_worker(Wish::Renew);
+        self.shared.ask_worker(Wish::Start)?;
         self.status().error.map_or(Ok(()), Err)
     }
 
-    /// Gives the license back: its seat or its instances are free for another device. The
-    /// application must initialize again to go on.
-    pub fn release(self) {
-        self.shared.ask_worker(Wish::Flush);
-        self.shared.ask_worker(Wish::Release);
+    /// Gives the license back: reports what was done, the slot that goes on included, then frees
+    /// the seat or the instances for another device. The application must initialize again to go on.
+    /// From within a listener it returns at once, and it is done afterwards.
+    ///
+    /// # Errors
+    /// Why it was not given back, such as 302: then it is held as before, and what was counted is
+    /// kept. Initialize again, and give it back when a server can be reached.
+    pub fn release(self) -> Result<(), LicenseError> {
+        self.shared.flush()?;
+        self.shared.ask_worker(Wish::Release)
     }
+}
+
+/// Why instances are not held.
+enum Told {
+    TooMany { granted: u32, held: u32, others: u32 },
+    Folder(LicenseError),
+}
+
+fn spawn(name: &str, life: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, LicenseError> {
+    let spawned = std::thread::Builder::new().name(name.to_owned()).spawn(life);
+    spawned.map_err(|error| LicenseError::new(Code::Cache, format!("no thread can be started: {error}")))
 }
 
 impl Drop for License {
     fn drop(&mut self) {
         lock(&self.shared.counter).is_closing = true;
         self.shared.wake.notify_all();
-        // A listener that drops the license runs on the worker itself.
+        // It flushes for the last time, and waits for no server.
+        if let Some(keeper) = self.keeper.take() {
+            let _ = keeper.join();
+        }
+        // A listener that drops the license runs on the other one itself, which then ends by itself.
         if let Some(worker) = self.worker.take().filter(|_| !self.shared.is_worker()) {
-            // It flushes first. If it panicked, what it had is lost as in a crash.
             let _ = worker.join();
         }
         if let Kind::Served(served) = &self.shared.kind {

@@ -10,7 +10,7 @@ use crate::documents::{SealingJwk, ServerCertificate};
 use crate::protocol::server::ServerInfo;
 
 /// How long a device waits for a server. It has another one to ask, and a person waits.
-const TIMEOUTS: Timeouts = Timeouts { connect: std::time::Duration::from_secs(5), whole: std::time::Duration::from_secs(20) };
+pub(super) const TIMEOUTS: Timeouts = Timeouts { connect: std::time::Duration::from_secs(5), whole: std::time::Duration::from_secs(20) };
 
 /// See the module.
 #[derive(Debug)]
@@ -33,21 +33,21 @@ impl Link {
     }
 
     /// Sends, and tells what became of it. `known` is the authority's certificate from an
-    /// earlier time.
-    pub fn ask(&mut self, path: &str, body: &[u8], config: &Config, known: Option<&str>) -> Event {
-        match self.send(path, body, config, known) {
+    /// earlier time; `proven` a time that is past, whatever the device's clock says.
+    pub fn ask(&mut self, path: &str, body: &[u8], config: &Config, known: Option<&str>, proven: i64) -> Event {
+        match self.send(path, body, config, known, proven) {
             Ok((reply, body)) => {
-                let retry_after = reply.header("retry-after").and_then(|seconds| seconds.trim().parse().ok());
+                let retry_after = retry_after(&reply);
                 Event::Answered { status: reply.status, body, retry_after }
             }
-            Err(Trouble(code, message)) => Event::Unanswered { code, message },
+            Err(Trouble { code, message, retry_after }) => Event::Unanswered { code, message, retry_after },
         }
     }
 
-    fn send(&mut self, path: &str, body: &[u8], config: &Config, known: Option<&str>) -> Result<(Reply, Vec<u8>), Trouble> {
+    fn send(&mut self, path: &str, body: &[u8], config: &Config, known: Option<&str>, proven: i64) -> Result<(Reply, Vec<u8>), Trouble> {
         let transport = match &self.transport {
             Some(transport) => transport,
-            None => self.transport.insert(connect(&self.url, config.authority.as_ref(), known)?),
+            None => self.transport.insert(connect(&self.url, config.authority.as_ref(), known, proven)?),
         };
         if !config.settings.sealed {
             let mut reply = transport.send(Method::Post, path, Some(("application/json", body.to_vec())), &[])?;
@@ -67,6 +67,9 @@ impl Link {
         let opened = if is_sealed { opener.open(reply.status, &reply.body) } else { None };
         match opened {
             Some(body) => Ok((reply, body)),
+            // Whoever answers before the server is busy cannot seal: the pause that it asks for is taken,
+            // nothing else is.
+            None if !is_sealed && [429, 503].contains(&reply.status) => Err(busy(&self.url, &reply)),
             None => {
                 // It may have another key now, or somebody on the way answered in its place.
                 self.sealing = None;
@@ -80,7 +83,11 @@ impl Link {
 /// The key of a certificate that a trusted vendor signed. Its dates do not matter here: whoever
 /// is named in it can open what is sealed to it, and the answer is checked with its dates.
 fn find_key(transport: &Transport, config: &Config) -> Result<SealingPublicKey, Trouble> {
-    let info: ServerInfo = transport.get("/api/v1/server")?.json()?;
+    let reply = transport.get("/api/v1/server")?;
+    if [429, 503].contains(&reply.status) {
+        return Err(busy(transport.base_url(), &reply));
+    }
+    let info: ServerInfo = reply.json()?;
     let trusted = info.certificates.iter().filter_map(|text| ServerCertificate::verify(text, &config.vendors).ok());
     let organization = config.organization_id.as_deref();
     let ours = trusted.filter(|certificate| organization.is_none_or(|id| id == certificate.organization_id.as_str()));
@@ -92,22 +99,34 @@ fn find_key(transport: &Transport, config: &Config) -> Result<SealingPublicKey, 
 }
 
 fn not_sealable(message: String) -> Trouble {
-    Trouble(Code::NotSealable, message)
+    Trouble { code: Code::NotSealable, message, retry_after: None }
 }
 
-fn connect(url: &str, authority: Option<&CaPin>, known: Option<&str>) -> Result<Transport, TransportError> {
+fn busy(url: &str, reply: &Reply) -> Trouble {
+    Trouble { code: Code::NoServer, message: format!("{url} is busy (status {})", reply.status), retry_after: retry_after(reply) }
+}
+
+fn retry_after(reply: &Reply) -> Option<i64> {
+    reply.header("retry-after").and_then(|seconds| seconds.trim().parse().ok())
+}
+
+fn connect(url: &str, authority: Option<&CaPin>, known: Option<&str>, proven: i64) -> Result<Transport, TransportError> {
     if url.starts_with("http://") {
         return Transport::plain(url, TIMEOUTS);
     }
     match (authority, known) {
-        (Some(CaPin::Fingerprint(_)), Some(pem)) => Transport::pinned_within(url, CaPin::Pem(pem.to_owned()), TIMEOUTS),
-        (Some(pin), _) => Transport::pinned_within(url, pin.clone(), TIMEOUTS),
+        (Some(CaPin::Fingerprint(_)), Some(pem)) => Transport::pinned_since(url, CaPin::Pem(pem.to_owned()), TIMEOUTS, proven),
+        (Some(pin), _) => Transport::pinned_since(url, pin.clone(), TIMEOUTS, proven),
         (None, _) => Transport::system(url, TIMEOUTS),
     }
 }
 
 /// Why there is no answer.
-pub(super) struct Trouble(Code, String);
+pub(super) struct Trouble {
+    code: Code,
+    message: String,
+    retry_after: Option<i64>,
+}
 
 impl From<TransportError> for Trouble {
     fn from(error: TransportError) -> Self {
@@ -115,6 +134,41 @@ impl From<TransportError> for Trouble {
             TransportError::Untrusted { .. } | TransportError::OtherAuthority { .. } | TransportError::Pin { .. } => Code::NotTrusted,
             _ => Code::NoServer,
         };
-        Self(code, error.to_string())
+        Self { code, message: error.to_string(), retry_after: None }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read as _, Write as _};
+    use std::net::TcpListener;
+
+    use super::*;
+    use crate::client::settings::tests::settings;
+    use crate::documents::{SealingKey, SigningKey};
+
+    #[test]
+    fn whoever_is_busy_before_the_server_is_given_the_pause_that_it_asks_for() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let url = format!("http://{}", listener.local_addr().expect("bound"));
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let mut stream = stream.expect("a connection");
+                let _ = stream.read(&mut [0; 16 * 1024]);
+                let answer = "HTTP/1.1 503 Busy\r\ncontent-type: text/plain\r\nretry-after: 77\r\ncontent-length: 4\r\nconnection: close\r\n\r\nbusy";
+                let _ = stream.write_all(answer.as_bytes());
+            }
+        });
+        let settings = crate::client::Settings { sealed: true, main_server_url: Some(url.clone()), ..settings(&SigningKey::generate()) };
+        let config = settings.check().expect("settings");
+        let pause_of = |event: Event| match event {
+            Event::Unanswered { code: Code::NoServer, retry_after, .. } => retry_after,
+            other => panic!("{other:?}"),
+        };
+        let mut link = Link::new(&url);
+        assert_eq!(pause_of(link.ask("/api/v1/authorize", b"{}", &config, None, 0)), Some(77), "before the key is known");
+        link.sealing = Some(SealingKey::generate().public().clone());
+        assert_eq!(pause_of(link.ask("/api/v1/authorize", b"{}", &config, None, 0)), Some(77), "and after");
+        assert!(link.sealing.is_some(), "the key is as good as before");
     }
 }

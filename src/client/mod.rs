@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | [`license`] | what an application holds: initialize, check, record, report, give back |
 //! | [`status`] | what it may do now, and what it wants to hear of |
-//! | [`worker`] | the license's own thread |
+//! | [`worker`] | the license's own threads |
 //! | [`product_key`] | licenses that need no server |
 //! | [`by_hand`] | files carried to and from devices without network |
 //! | [`settings`] | what it sets, by license key, by fields or by product keys |
@@ -14,6 +14,7 @@
 //! | [`link`] | the way to one server, sealed where asked for |
 //! | [`ffi`] | the C interface (feature `capi`) |
 //! | [`transport`] | one kept-alive connection, over HTTPS that trusts exactly one authority |
+//! | [`tls`] | TLS below it, by a time of our own |
 //! | [`unix_socket`] | the same over the socket of a server on this machine |
 //! | [`device_uuid`] | the UUID that follows from the machine |
 //! | [`deduplicator`] | which barcodes of a video stream count |
@@ -31,6 +32,7 @@ pub mod link;
 mod product_key;
 pub mod settings;
 pub mod status;
+mod tls;
 pub mod transport;
 mod worker;
 

@@ -61,7 +61,8 @@ pub struct Settings {
     pub instances: u32,
     /// The longest it wants to work offline.
     pub max_buffer_days: Option<u32>,
-    /// How the device is named.
+    /// How the device is named. All applications that share a data folder set the same: where it
+    /// changes, the device is another one, and what was granted to it before is forgotten.
     pub uuid_method: UuidMethod,
     /// Where authorization and unsent reports are kept. None: `.tollkeeper` in the user's home.
     pub data_folder: Option<PathBuf>,
@@ -219,6 +220,11 @@ impl Settings {
                 return Err(wrong(format!("the server URL '{server}' must start with https://, such as https://license.example.com:48443")));
             }
         }
+        if let (Some(_), Some(plain)) = (&authority, servers.iter().find(|server| server.starts_with("http://"))) {
+            return Err(wrong(format!(
+                "the server URL '{plain}' is not encrypted, but a certificate authority is set or in the license key, which only https:// can be held to: use https://"
+            )));
+        }
         let authority = match authority {
             Some(text) if text.starts_with("sha256:") => Some(CaPin::Fingerprint(text)),
             Some(text) if text.contains("-----BEGIN CERTIFICATE-----") => Some(CaPin::Pem(text)),
@@ -293,7 +299,7 @@ pub(super) mod tests {
     fn what_cannot_be_is_refused_at_once() {
         let good = settings(&SigningKey::generate());
         type Spoil = fn(&mut Settings);
-        let cases: [(&str, Spoil); 8] = [
+        let cases: [(&str, Spoil); 9] = [
             ("product is not set", |s| s.product.clear()),
             ("vendorPublicKey is not set", |s| s.vendor_public_key.clear()),
             ("vendorPublicKey: ", |s| s.vendor_public_key = "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----".into()),
@@ -301,6 +307,10 @@ pub(super) mod tests {
             ("licenseKey: ", |s| s.license_key = Some("TK1.x".into())),
             ("standbyServerURL is set", |s| s.standby_server_url = s.main_server_url.take()),
             ("must start with https://", |s| s.main_server_url = Some("main:48443".into())),
+            ("'http://main:80' is not encrypted", |s| {
+                s.main_server_url = Some("http://main:80".into());
+                s.certificate_authority = Some(format!("sha256:{}", "0".repeat(64)));
+            }),
             ("certificateAuthority: ", |s| s.certificate_authority = Some("abc".into())),
         ];
         for (text, spoil) in cases {

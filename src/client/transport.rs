@@ -3,12 +3,10 @@
 //! the server (`application/problem+json`) is an answer here, not an error.
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
 use std::time::Duration;
 
 use aws_lc_rs::digest;
 use rustls::RootCertStore;
-use rustls::crypto::{CryptoProvider, aws_lc_rs as provider};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use serde::Deserialize;
@@ -17,10 +15,10 @@ use serde_json::Value;
 use ureq::Agent;
 use ureq::config::Config;
 use ureq::http::{HeaderMap, Request, Uri};
-use ureq::tls::{Certificate, RootCerts, TlsConfig};
 use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
-use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
+use ureq::unversioned::transport::{Connector as _, NextTimeout, TcpConnector};
 
+use super::tls::TlsConnector;
 #[cfg(unix)]
 use super::unix_socket::{NoResolver, UnixConnector};
 
@@ -207,16 +205,25 @@ impl Transport {
     /// # Errors
     /// As [`Transport::pinned`].
     pub fn pinned_within(base_url: &str, pin: CaPin, timeouts: Timeouts) -> Result<Self, TransportError> {
+        Self::pinned_since(base_url, pin, timeouts, 0)
+    }
+
+    /// The same for a device whose clock may stand back: certificates are judged by no earlier
+    /// time than `proven`, seconds since 1970, and one that has not begun is taken.
+    ///
+    /// # Errors
+    /// As [`Transport::pinned`].
+    pub fn pinned_since(base_url: &str, pin: CaPin, timeouts: Timeouts, proven: i64) -> Result<Self, TransportError> {
         let base = checked_base(base_url, "https")?;
         let ca_pem = match pin {
             CaPin::Pem(pem) => pem,
             CaPin::Fingerprint(expected) => fetch_authority(&base, &expected, timeouts)?,
         };
         let der = single_certificate(&ca_pem).map_err(|reason| TransportError::Pin { reason })?;
-        // ureq passes over certificates it cannot parse and then trusts nobody, which tells the person nothing.
-        RootCertStore::empty().add(der.clone()).map_err(|error| TransportError::Pin { reason: error.to_string() })?;
-        let tls = TlsConfig::builder().root_certs(RootCerts::new_with_certs(&[Certificate::from_der(&der).to_owned()]));
-        let agent = agent(config(timeouts).https_only(true).tls_config(with_provider(tls)).build());
+        let unusable = |error: rustls::Error| TransportError::Pin { reason: error.to_string() };
+        let mut root = RootCertStore::empty();
+        root.add(der).map_err(unusable)?;
+        let agent = agent(config(timeouts).https_only(true).build(), TlsConnector::pinned(root, proven).map_err(unusable)?);
         Ok(Self { agent, base, ca_pem: Some(ca_pem) })
     }
 
@@ -232,9 +239,9 @@ impl Transport {
             let reason = found.errors.first().map_or_else(|| "the system has no list of trusted authorities".to_owned(), ToString::to_string);
             return Err(TransportError::Pin { reason: format!("{reason}; use a license key that names the site's authority") });
         }
-        let roots: Vec<_> = found.certs.iter().map(|der| Certificate::from_der(der).to_owned()).collect();
-        let tls = TlsConfig::builder().root_certs(RootCerts::new_with_certs(&roots));
-        let agent = agent(config(timeouts).https_only(true).tls_config(with_provider(tls)).build());
+        let mut roots = RootCertStore::empty();
+        roots.add_parsable_certificates(found.certs);
+        let agent = agent(config(timeouts).https_only(true).build(), TlsConnector::trusting(roots));
         Ok(Self { agent, base, ca_pem: None })
     }
 
@@ -245,7 +252,8 @@ impl Transport {
     /// [`TransportError::Address`].
     pub fn plain(base_url: &str, timeouts: Timeouts) -> Result<Self, TransportError> {
         let base = checked_base(base_url, "http")?;
-        Ok(Self { agent: agent(config(timeouts).build()), base, ca_pem: None })
+        let agent = Agent::with_parts(config(timeouts).build(), TcpConnector::default(), Addresses::default());
+        Ok(Self { agent, base, ca_pem: None })
     }
 
     /// HTTP over the Unix domain socket at `path`. Nothing is connected yet; a socket nobody
@@ -338,8 +346,8 @@ impl Resolver for Addresses {
     }
 }
 
-fn agent(config: Config) -> Agent {
-    Agent::with_parts(config, DefaultConnector::default(), Addresses::default())
+fn agent(config: Config, tls: TlsConnector) -> Agent {
+    Agent::with_parts(config, ().chain(TcpConnector::default()).chain(tls), Addresses::default())
 }
 
 /// No redirects: they would carry a handshake code to a server nobody named. No proxy from
@@ -353,11 +361,6 @@ fn config(timeouts: Timeouts) -> ureq::config::ConfigBuilder<ureq::typestate::Ag
         .user_agent(concat!("tollkeeper/", env!("CARGO_PKG_VERSION")))
         .timeout_connect(Some(timeouts.connect))
         .timeout_global(Some(timeouts.whole))
-}
-
-fn with_provider(tls: ureq::tls::TlsConfigBuilder) -> TlsConfig {
-    let crypto_provider: Arc<CryptoProvider> = Arc::new(provider::default_provider());
-    tls.unversioned_rustls_crypto_provider(crypto_provider).build()
 }
 
 fn checked_base(base_url: &str, scheme: &str) -> Result<String, TransportError> {
@@ -389,8 +392,7 @@ fn fetch_authority(base: &str, fingerprint: &str, timeouts: Timeouts) -> Result<
     }
     // The only connection of ours that trusts nobody in particular: it carries this one GET
     // and is dropped with its agent. What comes back is proven by the fingerprint.
-    let tls = with_provider(TlsConfig::builder().disable_verification(true));
-    let agent = agent(config(timeouts).https_only(true).tls_config(tls).build());
+    let agent = agent(config(timeouts).https_only(true).build(), TlsConnector::unverified());
     let reply = Transport { agent, base: base.to_owned(), ca_pem: None }.get(SERVER_PATH)?;
     let answer = |reason: String| TransportError::Answer { url: reply.url.clone(), reason };
     if !reply.is_success() {

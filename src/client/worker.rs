@@ -1,19 +1,26 @@
-//! The license's own thread: it renews, reports and puts counts on disk, and publishes what is so
-//! for the application's threads to read.
+//! The license's two threads. One puts counts on disk and waits for no server; the other renews,
+//! reports, and calls the application's listeners. Both publish what is so for the application's
+//! threads to read.
+//!
+//! [`Shared::counter`] is held for moments only. [`Shared::kind`]'s [`Served`] is held while the
+//! data folder is read or written, never while a server is asked or a listener is called; whoever
+//! needs both takes it first.
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::core::counting::{Counts, Key};
+use super::core::outbox::Submitted;
 use super::core::site_time::{Moment, SiteTime};
 use super::core::state::Part;
 use super::core::{Action, Core, Event};
 use super::error::{Code, LicenseError};
-use super::folder::Folder;
-use super::link::Link;
+use super::folder::{Asking, Folder};
+use super::link::{Link, TIMEOUTS};
 use super::settings::Config;
 use super::status::{Listeners, Status, status_of};
 use super::transport::{self, CaPin};
@@ -22,9 +29,14 @@ use crate::documents::Claims;
 use crate::documents::product_key::VerifiedKeys;
 use crate::licensing::{ClientUuid, Slot, Unit};
 
-/// Longest sleep of the thread: the end of a slot and of an authorization must be noticed
+/// Longest sleep of the threads: the end of a slot and of an authorization must be noticed
 /// when the machine slept too.
 const NAP: Duration = Duration::from_secs(30);
+/// How long an application that has an authorization waits for another process of the machine
+/// that asks the servers.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How often it looks.
+const LOOK: Duration = Duration::from_millis(50);
 
 #[derive(Debug)]
 pub(super) struct Shared {
@@ -41,18 +53,19 @@ pub(super) enum Kind {
     Keys { keys: VerifiedKeys, machine: Option<ClientUuid> },
 }
 
-/// What the worker works on.
+/// What the threads work on.
 #[derive(Debug)]
 pub(super) struct Served {
     pub(super) core: Core,
     pub(super) folder: Folder,
-    pub(super) links: BTreeMap<String, Link>,
 }
 
 /// What the application's threads touch: no file and no network behind it.
 #[derive(Debug)]
 pub(super) struct Counter {
     pub(super) counts: Counts,
+    /// By when they must be on disk: since they are here, and the end of their slot.
+    pub(super) due: Option<(Instant, i64)>,
     pub(super) held: u32,
     pub(super) time: SiteTime,
     pub(super) status: Status,
@@ -60,23 +73,34 @@ pub(super) struct Counter {
     pub(super) unit: Unit,
     pub(super) others_hold: u32,
     pub(super) has_counted: bool,
-    pub(super) wishes: Vec<Wish>,
-    /// How many wishes there were, and how many of them are done.
+    /// Each with the number by which its answer is known; 0 where nobody waits for that.
+    pub(super) wishes: Vec<(Wish, u64)>,
     pub(super) wished: u64,
-    pub(super) done: u64,
+    pub(super) answers: Vec<(u64, Result<(), LicenseError>)>,
+    /// What listeners are to hear, the next one last.
+    pub(super) news: Vec<News>,
     pub(super) is_closing: bool,
 }
 
-/// What the worker is asked to do at once.
+/// What the thread that asks is to do at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Wish {
-    Flush,
-    Renew,
+    Start,
     Release,
 }
 
+/// Something for a listener.
+#[derive(Debug)]
+pub(super) enum News {
+    Changed(Box<Status>),
+    Reported(Submitted),
+    Warning(LicenseError),
+}
+
+type Links = BTreeMap<String, Link>;
+
 thread_local! {
-    /// Whose worker this thread is. Asking the standard library which thread this is would have it
+    /// For whose license this thread asks. Asking the standard library which thread this is would have it
     /// remember the thread for ever, also those of a C program.
     static WORKER_OF: Cell<*const Shared> = const { Cell::new(ptr::null()) };
 }
@@ -91,179 +115,294 @@ pub(super) fn moment() -> Moment {
     Moment { local: SystemClock.now_seconds(), monotonic: i64::try_from(monotonic).unwrap_or(i64::MAX) }
 }
 
+impl Counter {
+    /// Keeps a count until it is flushed. Whether it is the first, so that somebody must think of it.
+    pub(super) fn add(&mut self, key: Key, kind: String, count: u64, now: Moment) -> bool {
+        *self.counts.entry(key).or_default().entry(kind).or_default() += count;
+        let is_first = self.due.is_none();
+        if is_first {
+            self.due = Some((Instant::now(), Slot::containing(self.time.stamp(now)).end()));
+        }
+        is_first
+    }
+}
+
 impl Shared {
-    /// Whether the calling thread is this license's worker.
+    /// Whether the calling thread is the one that asks for this license, and calls its listeners.
     pub(super) fn is_worker(self: &Arc<Self>) -> bool {
         WORKER_OF.get() == Arc::as_ptr(self)
     }
 
-    /// Has the worker do it; the number by which it is known when it is done.
-    pub(super) fn wish(&self, wish: Wish) -> u64 {
-        let mut counter = lock(&self.counter);
-        counter.wishes.push(wish);
-        counter.wished += 1;
-        self.wake.notify_all();
-        counter.wished
-    }
-
-    /// Has the worker do it, and waits until it is done.
-    pub(super) fn ask_worker(&self, wish: Wish) {
+    /// Has it done, and waits until it is. From within a listener it is done afterwards, and the
+    /// answer is the listener's to hear.
+    pub(super) fn ask_worker(self: &Arc<Self>, wish: Wish) -> Result<(), LicenseError> {
         if matches!(self.kind, Kind::Keys { .. }) {
-            return;
+            return Ok(());
         }
-        let number = self.wish(wish);
+        let is_listener = self.is_worker();
         let mut counter = lock(&self.counter);
-        while !counter.is_closing && counter.done < number {
+        counter.wished += u64::from(!is_listener);
+        let number = if is_listener { 0 } else { counter.wished };
+        counter.wishes.push((wish, number));
+        self.wake.notify_all();
+        // No channel: it would have the standard library remember the waiting thread for ever.
+        loop {
+            if is_listener {
+                return Ok(());
+            }
+            if let Some(index) = counter.answers.iter().position(|(answered, _)| *answered == number) {
+                return counter.answers.swap_remove(index).1;
+            }
             counter = self.wake.wait(counter).unwrap_or_else(PoisonError::into_inner);
         }
     }
 
-    /// The worker's life.
+    /// Answers a wish.
+    fn answer(&self, number: u64, done: Result<(), LicenseError>) {
+        if number > 0 {
+            lock(&self.counter).answers.push((number, done));
+            self.wake.notify_all();
+        }
+    }
+
+    /// The life of the thread that asks. Whatever fails in one turn, there is a next.
     pub(super) fn work(self: &Arc<Self>) {
         let Kind::Served(served) = &self.kind else { return };
         WORKER_OF.set(Arc::as_ptr(self));
-        let flush = Duration::from_secs(u64::from(self.config.settings.flush_seconds));
-        let mut flushed = Instant::now();
+        let (mut links, mut wishes) = (Links::new(), Vec::new());
         loop {
-            let (wishes, is_closing) = self.wait(served, flush, flushed);
-            let mut inner = lock(served);
-            if is_closing || !wishes.is_empty() || flushed.elapsed() >= flush {
-                self.flush(&mut inner);
-                flushed = Instant::now();
-            }
-            for wish in &wishes {
-                match wish {
-                    Wish::Flush => {}
-                    Wish::Renew => self.ask(&mut inner, Event::Start),
-                    Wish::Release => self.ask(&mut inner, Event::Release),
+            match catch_unwind(AssertUnwindSafe(|| self.take_turn(served, &mut links, &mut wishes))) {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(_) => {
+                    lock(served).core.abandon(moment());
+                    // Nobody waits for ever.
+                    for (_, number) in wishes.drain(..) {
+                        self.answer(number, Err(broken()));
+                    }
+                    self.warn(broken());
+                    std::thread::sleep(Duration::from_secs(1));
                 }
             }
-            if !is_closing && self.is_due(&inner) {
-                self.ask(&mut inner, Event::Tick);
+        }
+    }
+
+    /// Whether there is another one. Wishes stay in the list until they are answered.
+    fn take_turn(&self, served: &Mutex<Served>, links: &mut Links, wishes: &mut Vec<(Wish, u64)>) -> bool {
+        let (new, is_closing) = self.wait(served);
+        wishes.extend(new);
+        self.tell_news();
+        while let Some((wish, number)) = wishes.first().copied() {
+            let done = match wish {
+                Wish::Start => self.ask(served, links, Event::Start),
+                Wish::Release => self.ask(served, links, Event::Release),
+            };
+            wishes.remove(0);
+            self.answer(number, done);
+        }
+        if !is_closing && lock(served).core.is_due(moment()) {
+            // What went wrong was told as a warning.
+            let _ = self.ask(served, links, Event::Tick);
+        }
+        self.tell_news();
+        !is_closing
+    }
+
+    /// Sleeps until there is something to do.
+    fn wait(&self, served: &Mutex<Served>) -> (Vec<(Wish, u64)>, bool) {
+        loop {
+            let (wake_at, is_due) = {
+                let core = &lock(served).core;
+                (core.wake_at(), core.is_due(moment()))
+            };
+            let mut counter = lock(&self.counter);
+            let left = wake_at.saturating_sub(counter.time.tell(moment())).clamp(1, NAP.as_secs().cast_signed());
+            if is_due || counter.is_closing || !counter.wishes.is_empty() || !counter.news.is_empty() {
+                return (std::mem::take(&mut counter.wishes), counter.is_closing);
             }
-            drop(inner);
-            lock(&self.counter).done += wishes.len() as u64;
-            self.wake.notify_all();
+            drop(self.wake.wait_timeout(counter, Duration::from_secs(left.cast_unsigned())));
+        }
+    }
+
+    /// The life of the thread that puts counts on disk.
+    pub(super) fn keep(&self) {
+        loop {
+            let is_closing = self.wait_for_counts();
+            if catch_unwind(AssertUnwindSafe(|| self.flush())).is_err() {
+                self.warn(broken());
+                std::thread::sleep(Duration::from_secs(1));
+            }
             if is_closing {
                 break;
             }
         }
     }
 
-    /// Sleeps until there is something to do.
-    fn wait(&self, served: &Mutex<Served>, flush: Duration, flushed: Instant) -> (Vec<Wish>, bool) {
-        let wake_at = lock(served).core.wake_at();
+    /// Sleeps until counts must be put on disk: soon after the first came, and at the latest when
+    /// its slot ends. Whether it is for the last time.
+    fn wait_for_counts(&self) -> bool {
+        let longest = Duration::from_secs(u64::from(self.config.settings.flush_seconds));
         let mut counter = lock(&self.counter);
         loop {
-            let has_counts = !counter.counts.is_empty() || counter.held > 0;
-            let until_due = wake_at.saturating_sub(counter.time.tell(moment())).clamp(0, NAP.as_secs().cast_signed());
-            let mut pause = Duration::from_secs(until_due.cast_unsigned());
-            if has_counts {
-                pause = pause.min(flush.saturating_sub(flushed.elapsed()));
+            if counter.is_closing {
+                return true;
             }
-            if counter.is_closing || !counter.wishes.is_empty() || pause.is_zero() {
-                return (std::mem::take(&mut counter.wishes), counter.is_closing);
+            let Some((since, slot_end)) = counter.due else {
+                counter = self.wake.wait(counter).unwrap_or_else(PoisonError::into_inner);
+                continue;
+            };
+            let until_end = slot_end.saturating_sub(counter.time.stamp(moment())).max(0);
+            let pause = longest.saturating_sub(since.elapsed()).min(Duration::from_secs(until_end.cast_unsigned())).min(NAP);
+            if pause.is_zero() {
+                return false;
             }
-            let (again, timeout) = self.wake.wait_timeout(counter, pause).unwrap_or_else(PoisonError::into_inner);
-            counter = again;
-            if timeout.timed_out() {
-                return (std::mem::take(&mut counter.wishes), counter.is_closing);
-            }
+            counter = self.wake.wait_timeout(counter, pause).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 
-    fn is_due(&self, served: &Served) -> bool {
-        served.core.wake_at() <= lock(&self.counter).time.tell(moment())
-    }
-
-    /// Puts counts on disk. If that fails they stay for the next time.
-    fn flush(&self, served: &mut Served) {
+    /// Puts counts on disk. If that fails they stay for the next time, and a warning tells.
+    ///
+    /// # Errors
+    /// 306.
+    pub(super) fn flush(&self) -> Result<(), LicenseError> {
+        let Kind::Served(served) = &self.kind else { return Ok(()) };
+        let Served { core, folder } = &mut *lock(served);
         let (counts, held) = {
             let mut counter = lock(&self.counter);
-            let mut counts = std::mem::take(&mut counter.counts);
-            let held = counter.held;
-            if held > 0 {
-                // Instances that are held are in use, whether or not something is counted.
-                let slot = Slot::containing(counter.time.tell(moment()));
-                counts.entry(Key { slot, unit: counter.unit, module: None }).or_default();
-            }
-            (counts, held.max(u32::from(counter.has_counted)))
+            counter.due = None;
+            // Whoever ends holds nothing any more.
+            let held = if counter.is_closing { 0 } else { counter.held.max(u32::from(counter.has_counted)) };
+            (std::mem::take(&mut counter.counts), held)
         };
-        let alive = served.folder.alive();
-        if let Err(error) = self.step(served, Event::Count { counts: counts.clone(), held, alive }) {
-            if !served.folder.has_written(Part::Open) {
-                let mut counter = lock(&self.counter);
-                for (kind, count) in counts.into_iter().flat_map(|(key, types)| types.into_iter().map(move |(kind, count)| ((key.clone(), kind), count))) {
-                    *counter.counts.entry(kind.0).or_default().entry(kind.1).or_default() += count;
+        let alive = folder.alive();
+        let event = Event::Count { counts: counts.clone(), held, alive };
+        let done = folder.with(|state| (core.handle(event, state, moment()), state.device.client_uuid));
+        self.warn_of_damage(folder);
+        match done {
+            Ok((_, client)) => {
+                self.publish(core, client);
+                if core.is_due(moment()) {
+                    // The clock was set: whoever asks sleeps by the one of before.
+                    self.wake.notify_all();
                 }
+                Ok(())
             }
-            self.warn(&error);
+            Err(error) => {
+                if !folder.has_written(Part::Open) {
+                    let mut counter = lock(&self.counter);
+                    for (key, types) in counts {
+                        for (kind, count) in types {
+                            counter.add(key.clone(), kind, count, moment());
+                        }
+                    }
+                    // Not sooner, even if the slot is over.
+                    counter.due = counter.due.map(|_| (Instant::now(), i64::MAX));
+                }
+                self.warn(error.clone());
+                Err(error)
+            }
         }
     }
 
     /// Has servers asked, if no other process does just now.
-    fn ask(&self, served: &mut Served, event: Event) {
-        let asking = match &event {
-            Event::Tick => served.folder.try_ask_alone(),
-            _ => served.folder.ask_alone().map(Some),
+    fn ask(&self, served: &Mutex<Served>, links: &mut Links, event: Event) -> Result<(), LicenseError> {
+        // First, so that one slot gives one report. What failed was told.
+        let _ = self.flush();
+        let is_tick = matches!(event, Event::Tick);
+        let outcome = match self.try_ask(served, links, event) {
+            Ok(done) => return done,
+            Err(error) => error,
         };
-        let outcome = match asking {
-            Ok(None) => {
-                // The other one asks for a device, not for itself: what it learns is read next time.
-                std::thread::sleep(Duration::from_millis(200));
-                Ok(())
-            }
-            Ok(Some(_asking)) => self.step(served, event),
-            Err(error) => Err(error),
-        };
-        if let Err(error) = outcome {
-            served.core.abandon(moment());
-            self.warn(&error);
+        lock(served).core.abandon(moment());
+        self.warn(outcome.clone());
+        if is_tick {
             std::thread::sleep(Duration::from_secs(1));
+        }
+        Err(outcome)
+    }
+
+    /// The outer error is the data folder's.
+    fn try_ask(&self, served: &Mutex<Served>, links: &mut Links, event: Event) -> Result<Result<(), LicenseError>, LicenseError> {
+        let patience = {
+            let Served { core, folder } = &mut *lock(served);
+            match event {
+                Event::Tick => Duration::ZERO,
+                _ if folder.with(|state| core.note_known(state, moment()))? => PATIENCE,
+                // There is nothing to go on with: as long as the other one may take for all servers.
+                _ => TIMEOUTS.whole * u32::try_from(self.config.servers.len()).unwrap_or(1) + PATIENCE,
+            }
+        };
+        match (self.ask_alone(served, patience)?, event) {
+            (Some(_asking), event) => self.step(served, links, event),
+            (None, Event::Start) => self.step(served, links, Event::Occupied),
+            (None, Event::Release) => {
+                Ok(Err(LicenseError::new(Code::NoServer, "another process of this machine asks the servers just now: give the license back again")))
+            }
+            (None, _) => {
+                // The other one asks for the device: what it learns is read next time.
+                std::thread::sleep(4 * LOOK);
+                Ok(Ok(()))
+            }
+        }
+    }
+
+    /// `None`: another process asked all the time.
+    fn ask_alone(&self, served: &Mutex<Served>, patience: Duration) -> Result<Option<Asking>, LicenseError> {
+        let began = Instant::now();
+        loop {
+            let asking = lock(served).folder.try_ask_alone()?;
+            if asking.is_some() || began.elapsed() >= patience || lock(&self.counter).is_closing {
+                return Ok(asking);
+            }
+            std::thread::sleep(LOOK);
         }
     }
 
     /// One event with all that follows from it.
-    pub(super) fn step(&self, served: &mut Served, event: Event) -> Result<(), LicenseError> {
-        let Served { core, folder, links } = served;
-        let mut next = Some(event);
+    fn step(&self, served: &Mutex<Served>, links: &mut Links, event: Event) -> Result<Result<(), LicenseError>, LicenseError> {
+        let (mut next, mut outcome) = (Some(event), Ok(()));
         while let Some(event) = next.take() {
-            let (actions, client, known) = folder.with(|state| {
-                let actions = core.handle(event, state, moment());
-                (actions, state.device.client_uuid, known_authority(&self.config, &state.device.authorities))
-            })?;
-            for path in folder.take_damaged() {
-                let message = format!("a file of the data folder was damaged, and put aside as {}: what was in it is lost", path.display());
-                self.warn(&LicenseError::new(Code::Cache, message));
-            }
-            self.publish(core, client);
+            let (actions, known, proven) = {
+                let Served { core, folder } = &mut *lock(served);
+                let done = folder.with(|state| {
+                    let actions = core.handle(event, state, moment());
+                    let known = known_authority(&self.config, &state.device.authorities);
+                    (actions, state.device.client_uuid, known, state.device.time.proven)
+                });
+                self.warn_of_damage(folder);
+                let (actions, client, known, proven) = done?;
+                self.publish(core, client);
+                if actions.contains(&Action::LicenseChanged) && self.listeners.license_changed.is_some() {
+                    lock(&self.counter).news.insert(0, News::Changed(Box::new(status_of(core, client))));
+                }
+                (actions, known, proven)
+            };
+            let mut to_ask = None;
             for action in actions {
                 match action {
-                    Action::Ask(ask) => {
-                        let link = links.entry(ask.server.clone()).or_insert_with(|| Link::new(&ask.server));
-                        next = Some(link.ask(ask.path, &ask.body, &self.config, known.as_deref()));
-                        if let (None, Some(CaPin::Fingerprint(fingerprint)), Some(pem)) = (&known, &self.config.authority, link.ca_pem()) {
-                            let (fingerprint, pem) = (fingerprint.clone(), pem.to_owned());
-                            folder.with(|state| {
-                                state.device.authorities.insert(fingerprint, pem);
-                                state.touch(Part::Device);
-                            })?;
-                        }
-                    }
-                    Action::LicenseChanged => {
-                        if let Some(listener) = &self.listeners.license_changed {
-                            listener(&status_of(core, client));
-                        }
-                    }
+                    Action::Ask(ask) => to_ask = Some(ask),
+                    Action::LicenseChanged => {}
                     Action::Reported(submitted) => {
-                        if let Some(listener) = &self.listeners.reported {
-                            listener(&submitted);
+                        if self.listeners.reported.is_some() {
+                            lock(&self.counter).news.insert(0, News::Reported(submitted));
                         }
                     }
+                    Action::NotReleased(error) => outcome = Err(error),
                 }
             }
+            self.tell_news();
+            let Some(ask) = to_ask else { continue };
+            let link = links.entry(ask.server.clone()).or_insert_with(|| Link::new(&ask.server));
+            next = Some(link.ask(ask.path, &ask.body, &self.config, known.as_deref(), proven));
+            if let (None, Some(CaPin::Fingerprint(fingerprint)), Some(pem)) = (&known, &self.config.authority, link.ca_pem()) {
+                let (fingerprint, pem) = (fingerprint.clone(), pem.to_owned());
+                lock(served).folder.with(|state| {
+                    state.device.authorities.insert(fingerprint, pem);
+                    state.touch(Part::Device);
+                })?;
+            }
         }
-        Ok(())
+        Ok(outcome)
     }
 
     /// Lets the application's threads see what is so now.
@@ -278,12 +417,41 @@ impl Shared {
         counter.time = core.site_time();
     }
 
-    fn warn(&self, error: &LicenseError) {
-        tracing::warn!(%error, "license");
-        if let Some(listener) = &self.listeners.warning {
-            listener(error);
+    fn warn_of_damage(&self, folder: &mut Folder) {
+        for path in folder.take_damaged() {
+            let message = format!("a file of the data folder was damaged, and put aside as {}: what was in it is lost", path.display());
+            self.warn(LicenseError::new(Code::Cache, message));
         }
     }
+
+    pub(super) fn warn(&self, error: LicenseError) {
+        tracing::warn!(%error, "license");
+        if self.listeners.warning.is_some() {
+            lock(&self.counter).news.insert(0, News::Warning(error));
+            self.wake.notify_all();
+        }
+    }
+
+    /// Calls the listeners, on the thread that asks, while nothing is locked: whatever they do
+    /// with the license works.
+    fn tell_news(&self) {
+        loop {
+            let Some(news) = lock(&self.counter).news.pop() else { break };
+            let is_warning = matches!(news, News::Warning(_));
+            let told = catch_unwind(AssertUnwindSafe(|| match &news {
+                News::Changed(status) => self.listeners.license_changed.iter().for_each(|listener| listener(status)),
+                News::Reported(submitted) => self.listeners.reported.iter().for_each(|listener| listener(submitted)),
+                News::Warning(error) => self.listeners.warning.iter().for_each(|listener| listener(error)),
+            }));
+            if told.is_err() && !is_warning {
+                self.warn(LicenseError::new(Code::Internal, "a listener of the application panicked"));
+            }
+        }
+    }
+}
+
+fn broken() -> LicenseError {
+    LicenseError::new(Code::Internal, "the license library failed: please report this with what was done")
 }
 
 /// The authority's certificate that is kept, if it is the one that the license key names.

@@ -40,6 +40,11 @@ impl Failure {
         self
     }
 
+    /// What it says in words.
+    pub fn detail(&self) -> &str {
+        &self.problem.detail
+    }
+
     /// When to try again.
     pub fn retry_after(mut self, seconds: u64) -> Self {
         self.retry_after_seconds = Some(seconds.max(1));

@@ -23,6 +23,33 @@ pub struct ReportsRequest {
     pub reports: Vec<UsageReport>,
 }
 
+/// What a device without network has carried to its server: a [`ReportsRequest`] with any number
+/// of reports, and what it did under other authorizations.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct CarriedReports {
+    /// The device's UUID.
+    pub client_uuid: ClientUuid,
+    /// The authorization under which [`CarriedReports::reports`] were done.
+    pub authorization: String,
+    /// What was done under it.
+    #[serde(deserialize_with = "super::object::list")]
+    pub reports: Vec<UsageReport>,
+    /// The same for each further authorization. Older programs write none, and leave out what
+    /// they read of it: the receipt then does not speak of those reports, and the device keeps them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "super::object::list")]
+    pub further: Vec<ReportsGroup>,
+}
+
+/// What a device did under one authorization.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ReportsGroup {
+    /// The authorization.
+    pub authorization: String,
+    /// What was done under it.
+    #[serde(deserialize_with = "super::object::list")]
+    pub reports: Vec<UsageReport>,
+}
+
 /// One slot of use of one product under one handshake code.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]

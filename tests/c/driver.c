@@ -1,10 +1,14 @@
 /* Does what it is told, one line at a time, through the C interface: the tests tell it. Each
  * command is answered by one line, "0" or "0 TEXT", or "CODE MESSAGE". What listeners hear comes
  * in between as lines that begin with "event". */
+#include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "tollkeeper.h"
 
@@ -52,14 +56,49 @@ static char *read_file(const char *path) {
     return text;
 }
 
-/* A byte for every unit before it is counted, until somebody kills us. */
-static void work_for_ever(void) {
-    struct timespec pause = {0, 500000};
-    for (;;) {
+static void *renew_for_ever(void *unused) {
+    (void)unused;
+    for (;;) tk_renew(license, NULL);
+    return NULL;
+}
+
+/* A byte for every unit before it is counted, with idle times in between, until somebody kills us. */
+static void work_for_ever(int is_renewing) {
+    struct timespec pause = {0, 500000}, idle = {1, 200000000};
+    pthread_t thread;
+    if (is_renewing && pthread_create(&thread, NULL, renew_for_ever, NULL) != 0) exit(6);
+    for (unsigned done = 1;; done++) {
         if (fputc('+', stdout) == EOF || fflush(stdout) != 0) exit(1);
         if (tk_record(license, "QR Code", 1, NULL) != 0) exit(4);
-        nanosleep(&pause, NULL);
+        nanosleep(done % 200 == 0 ? &idle : &pause, NULL);
     }
+}
+
+static void wake(int number) { (void)number; }
+
+static void *flush(void *unused) {
+    (void)unused;
+    tk_flush(license, NULL);
+    return NULL;
+}
+
+/* Signals a thread that waits for the data folder's lock, which we hold as another process may. */
+static void interrupt(const char *lock_path) {
+    struct sigaction action;
+    struct timespec pause = {0, 200000000};
+    pthread_t thread;
+    FILE *file = fopen(lock_path, "r+");
+    memset(&action, 0, sizeof action);
+    action.sa_handler = wake;
+    if (file == NULL || sigaction(SIGUSR1, &action, NULL) != 0 || flock(fileno(file), LOCK_EX) != 0) exit(6);
+    if (pthread_create(&thread, NULL, flush, NULL) != 0) exit(6);
+    for (int i = 0; i < 5; i++) {
+        nanosleep(&pause, NULL);
+        if (pthread_kill(thread, SIGUSR1) != 0) exit(6);
+    }
+    flock(fileno(file), LOCK_UN);
+    pthread_join(thread, NULL);
+    fclose(file);
 }
 
 int main(void) {
@@ -86,7 +125,7 @@ int main(void) {
             tk_close(license);
             license = NULL;
         } else if (strcmp(line, "release") == 0) {
-            tk_release(license);
+            code = tk_release(license, &error);
             license = NULL;
         } else if (strcmp(line, "check") == 0) {
             code = tk_check(license, rest, &error);
@@ -129,11 +168,17 @@ int main(void) {
             code = tk_check(NULL, NULL, &error);
             if (tk_initialize(NULL, NULL, &license, NULL) != code || tk_initialize(settings, NULL, NULL, NULL) != code) exit(5);
             if (tk_record(license, NULL, 1, NULL) != code || tk_status(NULL, NULL, NULL) != code || tk_deduplicator_is_new(NULL, "", "", 0) != code) exit(5);
-            tk_close(NULL), tk_release(NULL), tk_error_free(NULL), tk_string_free(NULL), tk_settings_free(NULL), tk_deduplicator_free(NULL);
+            if (tk_release(NULL, NULL) != code) exit(5);
+            tk_close(NULL), tk_error_free(NULL), tk_string_free(NULL), tk_settings_free(NULL), tk_deduplicator_free(NULL);
             if (tk_error_message(NULL) != NULL || tk_idle_instances(NULL) != 0 || strlen(tk_version()) == 0) exit(5);
             if (tk_settings_set(settings, "product", "\xff\xfe", NULL) != code) exit(5);
+        } else if (strcmp(line, "interrupt") == 0) {
+            interrupt(rest);
+        } else if (strcmp(line, "cpu") == 0) {
+            printf("%ld\n", (long)(clock() / (CLOCKS_PER_SEC / 1000)));
+            continue;
         } else if (strcmp(line, "work") == 0) {
-            work_for_ever();
+            work_for_ever(rest != NULL);
         } else {
             printf("-1 what is '%s'?\n", line);
             continue;

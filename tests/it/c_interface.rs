@@ -79,13 +79,14 @@ fn story(driver: &mut Driver) {
 
     // Authorized, and asked at every use.
     driver.done("initialize");
-    assert_eq!(driver.events, [format!("changed 0 {}", site.now() + 7 * 86_400)]);
+    driver.hears(&format!("changed 0 {}", site.now() + 7 * 86_400));
     let told = status(driver);
     assert_eq!((&told["licensed"], &told["origin"], &told["handshake_code"]), (&json!(true), &json!("server"), &json!("216998-100")));
     driver.done("check dpm");
     assert!(driver.refused("check ocr", 204).contains("'ocr'"));
     driver.done("record 3 QR Code");
     driver.refused("record 1 ", 200);
+    driver.refused("record 0 QR Code", 200);
     for (command, counts) in [("seen 0 a", "1"), ("seen 0 a", "0"), ("seen 2999 a", "0"), ("seen 3000 a", "1")] {
         assert_eq!(driver.tell(command), counts);
     }
@@ -133,6 +134,8 @@ fn story(driver: &mut Driver) {
     let forged = forge(standby.anonymous().clone(), lengthen);
     driver.done(&format!("set dataFolder {}", fresh.path().display()));
     driver.done(&format!("set mainServerURL http://{forged}"));
+    assert!(driver.refused("initialize", 301).contains("is not encrypted"));
+    driver.done("set certificateAuthority");
     assert!(driver.refused("initialize", 304).contains("changed after signing"));
     let (stranger, _) = Site::licensed(vec![Vendor::scan_item(1)]);
     std::fs::write(&ca, &stranger.app().context().ca_pem).expect("written");
@@ -183,6 +186,42 @@ fn a_c_program_is_licensed_by_hand() {
     driver.done("initialize");
     assert_eq!(status(&mut driver)["origin"], "carried");
     assert_eq!(driver.done("report-file"), "");
+    assert!(driver.refused("release", 302).contains("report file"));
+    driver.end();
+}
+
+#[test]
+fn a_device_without_any_server_costs_no_processor() {
+    let (site, vendor) = Site::licensed(vec![Vendor::scan_item(1)]);
+    let folder = tempfile::tempdir().expect("dir");
+    let mut driver = Driver::start();
+    driver.configure(&site, &vendor, folder.path());
+    driver.done("set mainServerURL");
+    driver.done("start");
+    let milliseconds = |driver: &mut Driver| driver.tell("cpu").parse::<u64>().expect("a number");
+    let before = milliseconds(&mut driver);
+    // Beyond the pause after which a device asks its server again.
+    std::thread::sleep(std::time::Duration::from_secs(if crate::support::full_strength() { 100 } else { 20 }));
+    let spent = milliseconds(&mut driver) - before;
+    assert!(spent < 500, "{spent} ms");
+    driver.end();
+}
+
+#[test]
+fn a_signal_costs_no_counts() {
+    let (site, vendor) = Site::licensed(vec![Vendor::scan_item(1)]);
+    let folder = tempfile::tempdir().expect("dir");
+    let mut driver = Driver::start();
+    driver.configure(&site, &vendor, folder.path());
+    driver.done("set flushSeconds 3600");
+    driver.done("initialize");
+    driver.done("record 1 QR Code");
+    driver.done("flush");
+    driver.done("record 10 QR Code");
+    driver.done(&format!("interrupt {}", folder.path().join("lock").display()));
+    let open = std::fs::read_to_string(folder.path().join("open.json")).expect("read");
+    assert!(open.contains("\"QR Code\":11"), "{open}");
+    assert!(!driver.events.iter().any(|event| event.starts_with("warning")), "{:?}", driver.events);
     driver.end();
 }
 

@@ -9,9 +9,10 @@ use std::time::{Duration, Instant};
 use crate::support::driver::Driver;
 use crate::support::{Site, Vendor, full_strength};
 
-/// Seconds of counts that a kill may cost, as the application set it, and what a machine that
-/// does other things too may add.
+/// Seconds of counts that a kill may cost: as the application set it, and where it sets nothing.
 const FLUSH: Duration = Duration::from_secs(1);
+const DEFAULT_FLUSH: Duration = Duration::from_secs(10);
+/// What a machine that does other things too may add.
 const SLACK: Duration = Duration::from_millis(1_500);
 
 #[test]
@@ -22,16 +23,25 @@ fn a_killed_device_loses_at_most_the_promised_seconds_and_counts_nothing_twice()
     let (site, vendor) = Site::licensed(vec![item]);
     let folder = tempfile::tempdir().expect("dir");
     let kills = if full_strength() { 200 } else { 12 };
-    let configure = |driver: &mut Driver| {
-        driver.configure(&site, &vendor, folder.path());
-        driver.done(&format!("set flushSeconds {}", FLUSH.as_secs()));
-    };
+    // Connections are taken, and nothing is said: TLS waits until its time is over.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let silent = (silent.local_addr().expect("bound"), silent);
+    let configure = |driver: &mut Driver| driver.configure(&site, &vendor, folder.path());
     let (mut done, mut promised) = (0u64, 0u64);
     for round in 0..kills {
         let mut driver = Driver::start();
         configure(&mut driver);
+        let is_default = round % 10 == 3;
+        let flush = if is_default { DEFAULT_FLUSH } else { FLUSH };
+        if !is_default {
+            driver.done(&format!("set flushSeconds {}", flush.as_secs()));
+        }
+        let is_silent = round % 4 == 2;
+        if is_silent {
+            driver.done(&format!("set mainServerURL https://{}", silent.0));
+        }
         driver.done("initialize");
-        let (mut child, mut output) = driver.work();
+        let (mut child, mut output) = driver.work(is_silent);
         // What it did, and when we heard of it.
         let heard = Arc::new(Mutex::new(Vec::<(Instant, u64)>::new()));
         let list = Arc::clone(&heard);
@@ -43,7 +53,7 @@ fn a_killed_device_loses_at_most_the_promised_seconds_and_counts_nothing_twice()
             }
         });
         // Any moment: before, within and after its first writes.
-        let life = Duration::from_millis(u64::from(uuid::Uuid::new_v4().as_bytes()[0]) * 14);
+        let life = Duration::from_millis(u64::from(uuid::Uuid::new_v4().as_bytes()[0]) * 14) + if is_default { DEFAULT_FLUSH } else { Duration::ZERO };
         let kill_at = Instant::now() + life;
         std::thread::park_timeout(kill_at.saturating_duration_since(Instant::now()));
         child.kill().expect("killed");
@@ -52,7 +62,7 @@ fn a_killed_device_loses_at_most_the_promised_seconds_and_counts_nothing_twice()
         reader.join().expect("read");
         let heard = heard.lock().expect("lock");
         done += heard.last().map_or(0, |(_, count)| *count);
-        let kept = killed.checked_sub(FLUSH + SLACK).expect("a time");
+        let kept = killed.checked_sub(flush + SLACK).expect("a time");
         promised += heard.iter().rev().find(|(at, _)| *at <= kept).map_or(0, |(_, count)| *count);
         if round % 3 == 2 {
             site.clock.advance_seconds(180);

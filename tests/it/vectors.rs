@@ -345,12 +345,20 @@ fn carried_by_hand() {
         "ticket": "5a5a", "server_time": rfc3339(NOW), "origin": uuid(1), "safe": {uuid(1).to_string(): 12}});
     let reports = json!({"client_uuid": uuid(2), "authorization": authorization, "reports": [{"report_id": uuid(6), "slot": "2026-11-22T05:03:00Z",
         "handshake_code": "216998-vehicleCode", "product": "dbr", "unit": "scan", "counts": {"QR Code": 12, "Code 128": 3}, "instances": 1}]});
+    let mut earlier = claims.clone();
+    (earlier.jti, earlier.product_version) = (uuid(7), Some("9.6.20".into()));
+    let earlier = authorization::prepared_header(&key(2), &certificate.issue(&key(1))).sign(&earlier);
+    // What was done under another authorization, before an update.
+    let mut two = reports.clone();
+    two["further"] = json!([{"authorization": earlier, "reports": [{"report_id": uuid(8), "slot": "2026-11-22T05:00:00Z",
+        "handshake_code": "216998-vehicleCode", "product": "dbr", "unit": "scan", "counts": {"QR Code": 5}, "instances": 1}]}]);
     let receipt = json!({"accepted": [uuid(6)], "duplicate": [], "rejected": [], "origin": uuid(1), "sequence": 13, "safe": {uuid(1).to_string(): 13}, "server_time": rfc3339(NOW)});
     let cases = [
         (Kind::Request, "request", request),
         (Kind::Authorization, "authorization", answer),
         (Kind::Reports, "reports", reports),
         (Kind::Receipt, "receipt", receipt),
+        (Kind::Reports, "reports", two),
     ];
     let cases: Vec<Value> = cases
         .into_iter()

@@ -39,7 +39,8 @@ pub struct Faults {
     pub skew: bool,
     /// What it sends arrives twice.
     pub duplicates: bool,
-    /// Its process is killed while it waits for an answer, and begins anew.
+    /// Its process is killed while it waits for an answer, or before what it counted last is on
+    /// disk, and begins anew.
     pub kills: bool,
     /// The main server does not answer now and then.
     pub failover: bool,
@@ -48,8 +49,10 @@ pub struct Faults {
 /// What it did and what became of it.
 #[derive(Debug, Clone, Default)]
 pub struct Tally {
-    /// Units by type: what the server must have counted in the end.
-    pub counted: BTreeMap<String, u64>,
+    /// What the server must have counted in the end, by UTC day (numbered from 1970).
+    pub days: BTreeMap<i64, Day>,
+    /// Units that were not on disk yet when the process was killed: those of its last seconds.
+    pub lost: u64,
     /// Authorizations that it got.
     pub granted: u64,
     /// Refusals by code.
@@ -66,12 +69,26 @@ pub struct Tally {
     pub kills: u64,
 }
 
+/// What was done in one day.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Day {
+    /// Units by type.
+    pub by_type: BTreeMap<String, u64>,
+    /// Devices that did something.
+    pub devices: u64,
+}
+
 impl Tally {
     /// Both together.
     pub fn add(&mut self, other: &Self) {
-        for (kind, count) in &other.counted {
-            *self.counted.entry(kind.clone()).or_default() += count;
+        for (day, done) in &other.days {
+            let sum = self.days.entry(*day).or_default();
+            sum.devices += done.devices;
+            for (kind, count) in &done.by_type {
+                *sum.by_type.entry(kind.clone()).or_default() += count;
+            }
         }
+        self.lost += other.lost;
         for (code, count) in &other.refused {
             *self.refused.entry(*code).or_default() += count;
         }
@@ -85,7 +102,7 @@ impl Tally {
 
     /// Units of all types.
     pub fn units(&self) -> u64 {
-        self.counted.values().sum()
+        self.days.values().flat_map(|day| day.by_type.values()).sum()
     }
 }
 
@@ -147,7 +164,7 @@ impl Device {
         }
         if !self.is_started {
             self.initialize(now, links);
-        } else if self.core.wake_at() <= self.core.site_time().tell(self.moment(now)) {
+        } else if self.core.is_due(self.moment(now)) {
             self.handle(Event::Tick, now, links);
         }
     }
@@ -164,12 +181,27 @@ impl Device {
             return;
         }
         let kind = self.trade.types[self.rng.usize(..self.trade.types.len())];
-        let slot = Slot::containing(self.core.site_time().tell(self.moment(now)) - seconds_ago);
+        let moment = self.moment(now);
+        if self.faults.kills && self.rng.u32(..100) == 0 {
+            // Before its next flush: that much may be lost, and nothing else.
+            self.tally.lost += units;
+            return self.begin_anew(moment);
+        }
+        let slot = Slot::containing(self.core.stamp(moment) - seconds_ago);
         let key = Key { slot, unit: self.trade.unit, module: None };
         let counts = Counts::from([(key, BTreeMap::from([(kind.to_owned(), units)]))]);
-        *self.tally.counted.entry(kind.to_owned()).or_default() += units;
-        let moment = self.moment(now);
+        let day = self.tally.days.entry(slot.day()).or_default();
+        day.devices = 1;
+        *day.by_type.entry(kind.to_owned()).or_default() += units;
         self.core.handle(Event::Count { counts, held: 1, alive: Vec::new() }, &mut self.state, moment);
+    }
+
+    /// What its disk has is all that is left of it.
+    fn begin_anew(&mut self, moment: Moment) {
+        self.is_killed = false;
+        self.is_started = false;
+        self.tally.kills += 1;
+        self.core = Core::new(Arc::clone(&self.trade.config), random_uuid(), None, &mut self.state, moment);
     }
 
     /// A random number below `limit`, of its own.
@@ -192,14 +224,12 @@ impl Device {
                         self.tally.duplicate += submitted.duplicate;
                         self.tally.rejected.extend(submitted.rejected);
                     }
+                    // It never gives its license back.
+                    Action::NotReleased(_) => {}
                 }
             }
             if self.is_killed {
-                // What its disk has is all that is left of it.
-                self.is_killed = false;
-                self.is_started = false;
-                self.tally.kills += 1;
-                self.core = Core::new(Arc::clone(&self.trade.config), random_uuid(), None, &mut self.state, moment);
+                self.begin_anew(moment);
                 break;
             }
         }
@@ -221,13 +251,13 @@ impl Device {
         let is_main = self.trade.config.servers.first() == Some(&ask.server);
         let has_other = self.trade.config.servers.len() > 1;
         if self.is_cut_off || (self.faults.failover && is_main && has_other && self.rng.u32(..5) == 0) {
-            return Some(Event::Unanswered { code: Code::NoServer, message: "the simulated network is down".to_owned() });
+            return Some(Event::Unanswered { code: Code::NoServer, message: "the simulated network is down".to_owned(), retry_after: None });
         }
         let link = links.entry(ask.server.clone()).or_insert_with(|| Link::new(&ask.server));
-        let answer = link.ask(ask.path, &ask.body, &self.trade.config, None);
+        let answer = link.ask(ask.path, &ask.body, &self.trade.config, None, self.state.device.time.proven);
         if self.faults.duplicates && ask.path.ends_with("/reports") && self.rng.u32(..3) == 0 {
             // A retry somewhere on the way: the device hears of the first answer only.
-            link.ask(ask.path, &ask.body, &self.trade.config, None);
+            link.ask(ask.path, &ask.body, &self.trade.config, None, self.state.device.time.proven);
         }
         self.is_killed = self.faults.kills && self.rng.u32(..40) == 0;
         (!self.is_killed).then_some(answer)

@@ -35,6 +35,53 @@ impl Core {
         format!("{}|{}", self.config.organization_id.as_deref().unwrap_or_default(), self.config.handshake_code.as_deref().unwrap_or_default())
     }
 
+    /// Another process of the machine may have got an authorization for the same request just
+    /// now: then nobody need be asked.
+    pub(super) fn ask_or_adopt(&mut self, state: &mut State, site: i64, actions: &mut Vec<Action>) {
+        if !self.adopt(state, site, actions) {
+            self.ask_next(0, Vec::new(), 0, state, site, actions);
+        }
+    }
+
+    /// From here on an authorization that another process gets is one to adopt. Whether the one
+    /// of before would do until then.
+    pub fn note_known(&mut self, state: &State, now: Moment) -> bool {
+        self.known = state.grants.granted.get(&self.asked_for).map(|grant| grant.authorization.clone());
+        let site = self.time.tell(now);
+        self.find_kept(state, site).is_ok()
+    }
+
+    fn adopt(&mut self, state: &mut State, site: i64, actions: &mut Vec<Action>) -> bool {
+        let is_news = |grant: &&Grant| {
+            self.known.as_ref() != Some(&grant.authorization) && !grant.server.is_empty() && grant.servers == self.config.servers && site < grant.refresh_after
+        };
+        let Some(grant) = state.grants.granted.get(&self.asked_for).filter(is_news).cloned() else { return false };
+        let Ok((claims, _)) = self.find_kept(state, site) else { return false };
+        self.known = Some(grant.authorization);
+        self.backoff.reset();
+        self.plan_renewal(grant.refresh_after, claims.exp, site);
+        self.stand(Standing::Licensed { claims: Arc::new(claims), source: Source::Server(grant.server), failures: Vec::new() }, actions);
+        self.begin_reports(state, site, actions);
+        true
+    }
+
+    /// No server can be asked, because another process does and does not come to an end: the
+    /// authorization of before may do.
+    pub(super) fn do_without(&mut self, state: &mut State, site: i64, actions: &mut Vec<Action>) {
+        if self.standing.claims().is_some() {
+            self.renew_at = self.renew_at.min(site + 1);
+        } else {
+            self.fail(Vec::new(), 0, state, site, actions);
+        }
+    }
+
+    /// Devices that began together do not all renew in the same second.
+    fn plan_renewal(&mut self, refresh_after: i64, ends_at: i64, site: i64) {
+        #[expect(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "a tenth of an authorization's time")]
+        let spread = ((ends_at - refresh_after) as f64 * 0.1 * fraction()) as i64;
+        self.renew_at = (refresh_after + spread).max(site + 1);
+    }
+
     /// Asks the servers from `index` on; when there is none left, the round has failed.
     pub(super) fn ask_next(&mut self, index: usize, failures: Vec<ServerFailure>, least_pause: i64, state: &mut State, site: i64, actions: &mut Vec<Action>) {
         let Some(server) = self.config.servers.get(index).cloned() else {
@@ -67,7 +114,8 @@ impl Core {
             (Err(why), None) => Standing::Unlicensed(self.explain(why.flatten(), failures.clone())),
         };
         let pause = self.backoff.next_pause(standing.claims().is_some(), fraction(), least_pause);
-        self.renew_at = site + pause;
+        // Where there is no server, nothing is ever due.
+        self.renew_at = if self.config.servers.is_empty() { i64::MAX } else { site + pause };
         self.stand(standing, actions);
         // A server that says no still takes what was done.
         if failures.iter().any(|failure| !failure.code.is_temporary()) {
@@ -86,6 +134,10 @@ impl Core {
                 None => "no server is set, and no authorization was carried here: write a request file and carry it to the license server",
             };
             return LicenseError { code: if why == Some(Distrust::Expired) { Code::EndedOffline } else { Code::NoServer }, message: message.into(), failures };
+        }
+        if failures.is_empty() {
+            let message = "another process of this machine has been asking the servers for long, and got no authorization yet: try again";
+            return LicenseError { code: Code::NoServer, message: message.into(), failures };
         }
         let same = failures.first().map(|first| first.code).filter(|code| failures.iter().all(|failure| failure.code == *code));
         let (code, what) = match (why, same) {
@@ -124,19 +176,26 @@ impl Core {
 
     /// Takes a genuine authorization into use.
     pub(super) fn accept(&mut self, answer: &AuthorizeAnswer, claims: Claims, server: &str, state: &mut State, now: Moment, actions: &mut Vec<Action>) {
-        self.time.learn(claims.iat, now);
+        if server.is_empty() {
+            self.time.raise(claims.iat, now);
+        } else {
+            self.time.learn(claims.iat, now);
+        }
         let site = self.time.tell(now);
         let refresh_after = seconds_of(&answer.refresh_after).unwrap_or(claims.exp).clamp(claims.iat, claims.exp);
         let grant = Grant {
             authorization: answer.authorization.clone(),
             refresh_after,
+            ends_at: claims.exp,
             report_interval: answer.report_interval_seconds.clamp(1, 86_400),
             server: server.to_owned(),
             servers: self.config.servers.clone(),
             withdrawn: false,
         };
+        self.known = Some(grant.authorization.clone());
         state.grants.granted.insert(self.asked_for.clone(), grant);
         state.grants.pending.remove(&self.asked_for);
+        state.prune(&self.asked_for, claims.iat);
         state.device.tickets.insert(claims.hid.to_string(), answer.ticket.clone());
         let naming = self.naming();
         state.device.codes.entry(server.to_owned()).or_default().insert(naming, claims.hid.to_string());
@@ -145,10 +204,10 @@ impl Core {
         outbox::take_safe(state, &answer.origin, &answer.safe);
         outbox::retry_failed(state);
         self.backoff.reset();
-        // Devices that began together do not all renew in the same second.
-        #[expect(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "a tenth of an authorization's time")]
-        let spread = ((claims.exp - refresh_after) as f64 * 0.1 * fraction()) as i64;
-        self.renew_at = (refresh_after + spread).max(site + 1);
+        self.plan_renewal(refresh_after, claims.exp, site);
+        if self.config.servers.is_empty() {
+            self.renew_at = i64::MAX;
+        }
         let failures = match std::mem::replace(&mut self.work, Work::Nothing) {
             Work::Authorizing { failures, .. } => failures,
             _ => Vec::new(),
@@ -162,16 +221,44 @@ impl Core {
         actions.push(Action::LicenseChanged);
     }
 
+    /// What was done is reported first, the slot that goes on included: afterwards nobody may.
     pub(super) fn release(&mut self, state: &mut State, actions: &mut Vec<Action>) {
-        let grant = state.grants.granted.get(&self.asked_for).filter(|grant| !grant.withdrawn);
-        let Some(grant) = grant.filter(|grant| !grant.server.is_empty()) else {
-            self.withdraw(state);
-            return self.released(actions);
-        };
+        match state.grants.granted.get(&self.asked_for).filter(|grant| !grant.withdrawn) {
+            None => self.released(actions),
+            Some(_) if self.config.servers.is_empty() => {
+                let message = "this authorization was carried here, and no server is set: carry the report file to the license server, whose administrator releases the device";
+                self.not_released(LicenseError::new(Code::NoServer, message), actions);
+            }
+            Some(_) => {
+                self.is_leaving = true;
+                outbox::retry_failed(state);
+                self.report(state, actions);
+            }
+        }
+    }
+
+    /// All is reported.
+    pub(super) fn ask_release(&mut self, state: &State, actions: &mut Vec<Action>) {
+        let Some(grant) = state.grants.granted.get(&self.asked_for) else { return self.released(actions) };
         let request = ReleaseRequest { client_uuid: self.client(state), authorization: grant.authorization.clone() };
-        let server = grant.server.clone();
-        self.work = Work::Releasing;
-        actions.push(Action::Ask(Ask { server, path: RELEASE, body: serde_json::to_vec(&request).unwrap_or_default() }));
+        let body = serde_json::to_vec(&request).unwrap_or_default();
+        let mut servers = self.servers_to_ask(&grant.server);
+        let Some(server) = servers.pop() else { return self.released(actions) };
+        self.work = Work::Releasing { body: body.clone(), servers };
+        actions.push(Action::Ask(Ask { server, path: RELEASE, body }));
+    }
+
+    /// Every server, the one to be asked first at the end.
+    pub(super) fn servers_to_ask(&self, first: &str) -> Vec<String> {
+        let mut servers: Vec<String> = self.config.servers.iter().rev().filter(|server| *server != first).cloned().collect();
+        servers.extend(self.config.servers.iter().find(|server| *server == first).cloned());
+        servers
+    }
+
+    /// Everything stays as it was.
+    pub(super) fn not_released(&mut self, error: LicenseError, actions: &mut Vec<Action>) {
+        self.is_leaving = false;
+        actions.push(Action::NotReleased(error));
     }
 
     pub(super) fn released(&mut self, actions: &mut Vec<Action>) {

@@ -7,7 +7,7 @@ use super::trust::Distrust;
 use super::{Action, Core, counting, outbox, trust};
 use crate::client::error::{Code, LicenseError};
 use crate::protocol::authorize::AuthorizeAnswer;
-use crate::protocol::reports::{ReportsAnswer, ReportsRequest};
+use crate::protocol::reports::{CarriedReports, ReportsAnswer, ReportsGroup};
 
 impl Core {
     /// An authorization that somebody carried here from the server.
@@ -25,14 +25,21 @@ impl Core {
         Ok(actions)
     }
 
-    /// Everything that was done and not acknowledged, to be carried to the server. `None` when
-    /// there is nothing.
-    pub fn carried_reports(&mut self, state: &mut State, now: Moment) -> Option<ReportsRequest> {
-        let site = self.time.tell(now);
-        counting::close(state, site, site);
-        let grant = state.grants.granted.get(&self.asked_for)?;
-        let reports: Vec<_> = state.stored().filter(|stored| stored.grant == self.asked_for).map(|stored| stored.report.clone()).collect();
-        (!reports.is_empty()).then(|| ReportsRequest { client_uuid: self.client(state), authorization: grant.authorization.clone(), reports })
+    /// Everything that was done and not acknowledged, to be carried to the server: what was done
+    /// under this grant first, then what was done under others, before settings were changed or by
+    /// other applications of the device. `None` when there is nothing.
+    pub fn carried_reports(&mut self, state: &mut State, now: Moment) -> Option<CarriedReports> {
+        self.time.merge(state.device.time, now);
+        let stamp = self.time.stamp(now);
+        counting::close(state, stamp, stamp);
+        let (granted, ours) = (&state.grants.granted, &self.asked_for);
+        let names = granted.keys().filter(|name| *name == ours).chain(granted.keys().filter(|name| *name != ours));
+        let mut groups = names.filter_map(|name| {
+            let reports: Vec<_> = state.stored().filter(|stored| stored.grant == *name).map(|stored| stored.report.clone()).collect();
+            (!reports.is_empty()).then(|| ReportsGroup { authorization: granted[name].authorization.clone(), reports })
+        });
+        let ReportsGroup { authorization, reports } = groups.next()?;
+        Some(CarriedReports { client_uuid: self.client(state), authorization, reports, further: groups.collect() })
     }
 
     /// The receipt for carried reports.

@@ -67,7 +67,12 @@ pub enum Event {
         code: Code,
         /// In words.
         message: String,
+        /// Seconds that whoever stands in the way asks to wait.
+        retry_after: Option<i64>,
     },
+    /// The application initializes while another process of the machine asks the servers, and
+    /// does not come to an end.
+    Occupied,
     /// The application used its license.
     Count {
         /// What it did since the last time.
@@ -77,7 +82,7 @@ pub enum Event {
         /// Processes of this machine that live.
         alive: Vec<Uuid>,
     },
-    /// The application gives its license back.
+    /// The application gives its license back: what it did is reported first.
     Release,
 }
 
@@ -90,6 +95,8 @@ pub enum Action {
     LicenseChanged,
     /// Reports were taken.
     Reported(Submitted),
+    /// The license was not given back: it is held as before.
+    NotReleased(LicenseError),
 }
 
 /// A request to be sent.
@@ -157,7 +164,11 @@ enum Work {
         batch: Vec<u8>,
         servers: Vec<String>,
     },
-    Releasing,
+    /// Giving back, and the servers still to be asked.
+    Releasing {
+        body: Vec<u8>,
+        servers: Vec<String>,
+    },
 }
 
 const AUTHORIZE: &str = "/api/v1/authorize";
@@ -170,13 +181,19 @@ pub struct Core {
     config: Arc<Config>,
     session: Uuid,
     time: SiteTime,
+    /// When the event came that is worked on.
+    now: Moment,
     asked_for: String,
+    /// The authorization that this process knows: another one comes from another process.
+    known: Option<String>,
     standing: Standing,
     work: Work,
     backoff: Backoff,
     renew_at: i64,
     report_at: i64,
     others_hold: u32,
+    /// Once all is reported, the license is given back.
+    is_leaving: bool,
 }
 
 impl Core {
@@ -200,6 +217,8 @@ impl Core {
         let not_yet = LicenseError::new(Code::NoServer, "no server was asked yet");
         Self {
             time: SiteTime::new(state.device.time, now),
+            now,
+            known: state.grants.granted.get(&asked_for).map(|grant| grant.authorization.clone()),
             config,
             session,
             asked_for,
@@ -209,6 +228,7 @@ impl Core {
             renew_at: 0,
             report_at: i64::MAX,
             others_hold: 0,
+            is_leaving: false,
         }
     }
 
@@ -238,18 +258,38 @@ impl Core {
         self.renew_at.min(self.report_at).min(end)
     }
 
+    /// Whether [`Event::Tick`] does something now.
+    pub fn is_due(&self, now: Moment) -> bool {
+        let mut time = self.time;
+        self.wake_at() <= time.tell(now) || (self.time.has_jumped(now) && self.renew_at < i64::MAX)
+    }
+
+    /// The time of something that is done now.
+    pub fn stamp(&mut self, now: Moment) -> i64 {
+        self.time.stamp(now)
+    }
+
     /// Decides. With the state that no other process holds now.
     pub fn handle(&mut self, event: Event, state: &mut State, now: Moment) -> Vec<Action> {
-        self.time.merge(state.device.time, now);
+        self.now = now;
+        let has_jumped = self.time.has_jumped(now);
+        let went_back = self.time.merge(state.device.time, now);
         let mut actions = Vec::new();
         let site = self.time.tell(now);
+        if (has_jumped || went_back) && self.renew_at < i64::MAX {
+            // Which clock is right, only a server can tell. And what was planned was planned by
+            // a time that is not so any more.
+            self.renew_at = self.renew_at.min(site);
+            self.report_at = self.report_at.min(site);
+        }
         match event {
-            Event::Start => self.ask_next(0, Vec::new(), 0, state, site, &mut actions),
+            Event::Start => self.ask_or_adopt(state, site, &mut actions),
+            Event::Occupied => self.do_without(state, site, &mut actions),
             Event::Tick => self.tick(state, site, &mut actions),
             Event::Count { counts, held, alive } => self.count(&counts, held, &alive, state),
             Event::Release => self.release(state, &mut actions),
             Event::Answered { status, body, retry_after } => self.answered(status, &body, retry_after.unwrap_or(0), state, now, &mut actions),
-            Event::Unanswered { code, message } => self.unanswered(code, message, 0, state, site, &mut actions),
+            Event::Unanswered { code, message, retry_after } => self.unanswered(code, message, retry_after.unwrap_or(0), state, site, &mut actions),
         }
         self.keep_time(state);
         actions
@@ -257,6 +297,7 @@ impl Core {
 
     /// What was asked cannot be carried on: it is begun anew after a pause.
     pub fn abandon(&mut self, now: Moment) {
+        self.is_leaving = false;
         if self.is_asking() {
             self.work = Work::Nothing;
             self.renew_at = self.time.tell(now) + self.backoff.next_pause(self.standing.claims().is_some(), fraction(), 0);
@@ -266,7 +307,8 @@ impl Core {
     /// The time is kept when something is written anyway, and once a slot.
     fn keep_time(&self, state: &mut State) {
         let kept = self.time.kept();
-        let is_old = kept.last_site - state.device.time.last_site >= i64::from(REPORT_INTERVAL_SECONDS) || kept.skew != state.device.time.skew;
+        let told = |time: site_time::KeptTime| (time.skew, time.learned, time.proven);
+        let is_old = kept.last_site - state.device.time.last_site >= i64::from(REPORT_INTERVAL_SECONDS) || told(kept) != told(state.device.time);
         if is_old || state.touched.contains(&Part::Device) {
             state.device.time = kept;
             state.touch(Part::Device);
@@ -289,11 +331,11 @@ impl Core {
             self.standing = Standing::Unlicensed(LicenseError { code: Code::EndedOffline, message, failures: failures.clone() });
             actions.push(Action::LicenseChanged);
         }
-        if site >= self.renew_at && !self.config.servers.is_empty() {
-            self.ask_next(0, Vec::new(), 0, state, site, actions);
+        if site >= self.renew_at {
+            self.ask_or_adopt(state, site, actions);
         } else if site >= self.report_at {
             self.report_at = site + self.report_interval(state);
-            self.report(state, site, actions);
+            self.report(state, actions);
         }
     }
 
@@ -310,7 +352,8 @@ impl Core {
         }
         match std::mem::replace(&mut self.work, Work::Nothing) {
             Work::Nothing => {}
-            Work::Releasing => {
+            Work::Releasing { .. } => {
+                self.is_leaving = false;
                 self.withdraw(state);
                 self.released(actions);
             }
@@ -347,7 +390,7 @@ impl Core {
                         is_left
                     });
                     actions.push(Action::Reported(submitted));
-                    self.report(state, site, actions);
+                    self.report(state, actions);
                 }
                 Err(_) => {
                     self.work = Work::Reporting { ids, batch, servers };
@@ -360,7 +403,13 @@ impl Core {
     fn unanswered(&mut self, code: Code, message: String, retry_after: i64, state: &mut State, site: i64, actions: &mut Vec<Action>) {
         match std::mem::replace(&mut self.work, Work::Nothing) {
             Work::Nothing => {}
-            Work::Releasing => self.released(actions),
+            Work::Releasing { body, mut servers } => match servers.pop().filter(|_| code.is_temporary()) {
+                Some(server) => {
+                    actions.push(Action::Ask(Ask { server, path: RELEASE, body: body.clone() }));
+                    self.work = Work::Releasing { body, servers };
+                }
+                None => self.not_released(LicenseError::new(code, message), actions),
+            },
             Work::Authorizing { mut failures, server, least_pause, .. } => {
                 let url = self.config.servers.get(server).cloned().unwrap_or_default();
                 failures.push(ServerFailure { server: url, code, message });
@@ -380,7 +429,7 @@ impl Core {
                     // One report that no server can read must not hold up all others.
                     state.drop_stored(|stored| stored.report.report_id == *bad);
                     actions.push(Action::Reported(Submitted { rejected: vec![(ErrorCode::Malformed.number(), message)], ..Submitted::default() }));
-                    return self.report(state, site, actions);
+                    return self.report(state, actions);
                 }
                 if code.is_temporary()
                     && let Some(server) = servers.pop()
@@ -394,10 +443,19 @@ impl Core {
                 let pause = self.backoff.next_pause(self.standing.claims().is_some(), fraction(), retry_after);
                 self.renew_at = self.renew_at.min(site + pause);
                 self.report_at = self.report_at.min(site + self.report_interval(state));
+                if self.is_leaving && code.is_temporary() {
+                    self.not_released(LicenseError::new(code, format!("what was done could not be reported: {message}")), actions);
+                } else if self.is_leaving {
+                    // A server that does not take reports may take the license.
+                    self.report(state, actions);
+                }
             }
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
 
 /// From 0 to 1.
 fn fraction() -> f64 {

@@ -6,20 +6,32 @@ use super::counting::{self, Counts, Under};
 use super::state::{Part, State};
 use super::{Action, Ask, Core, REPORTS, Source, Standing, Work, outbox, trust};
 use crate::licensing::item::same_word;
+use crate::licensing::slot::SLOT_SECONDS;
 use crate::licensing::{ChargeWay, Unit};
 use crate::protocol::REPORT_INTERVAL_SECONDS;
 
 impl Core {
-    pub(super) fn count(&mut self, counts: &Counts, held: u32, alive: &[Uuid], state: &mut State) {
+    /// Says what this process holds, if with that no more is held than `granted`. How many the
+    /// others hold.
+    pub fn hold(&mut self, held: u32, granted: u32, alive: &[Uuid], state: &mut State) -> u32 {
         let before = state.open.held.clone();
-        state.open.held.retain(|session, _| alive.contains(session) && *session != self.session);
-        self.others_hold = state.open.held.values().sum();
-        if held > 0 {
-            state.open.held.insert(self.session, held);
+        state.open.held.retain(|session, _| alive.contains(session));
+        self.others_hold = state.open.held.iter().filter(|(session, _)| **session != self.session).fold(0, |sum, (_, held)| sum.saturating_add(*held));
+        if held.saturating_add(self.others_hold) <= granted {
+            if held > 0 {
+                state.open.held.insert(self.session, held);
+            } else {
+                state.open.held.remove(&self.session);
+            }
         }
         if state.open.held != before {
             state.touch(Part::Open);
         }
+        self.others_hold
+    }
+
+    pub(super) fn count(&mut self, counts: &Counts, held: u32, alive: &[Uuid], state: &mut State) {
+        self.hold(held, u32::MAX, alive, state);
         let Some(under) = self.find_under(state) else { return };
         let under = Under { grant: &self.asked_for, handshake_code: &under, product: &self.config.settings.product };
         counting::add(state, counts, under, self.others_hold.saturating_add(held));
@@ -49,21 +61,28 @@ impl Core {
 
     pub(super) fn begin_reports(&mut self, state: &mut State, site: i64, actions: &mut Vec<Action>) {
         self.report_at = site + self.report_interval(state);
-        self.report(state, site, actions);
+        self.report(state, actions);
     }
 
     /// Makes reports of the slots that are over for every process, and sends what there is.
-    pub(super) fn report(&mut self, state: &mut State, site: i64, actions: &mut Vec<Action>) {
+    pub(super) fn report(&mut self, state: &mut State, actions: &mut Vec<Action>) {
         let is_alone = state.open.held.keys().all(|session| *session == self.session);
-        // Another process tells what it counted at the latest when it flushes.
-        let lag = if is_alone { 0 } else { i64::from(self.config.settings.flush_seconds) };
-        counting::close(state, site - lag, site);
-        let Some(batch) = outbox::next_batch(state, self.client(state), &self.config.servers) else { return };
-        let mut servers: Vec<String> = self.config.servers.iter().rev().cloned().collect();
-        if let Standing::Licensed { source: Source::Server(serving), .. } = &self.standing {
-            servers.retain(|server| server != serving);
-            servers.push(serving.clone());
-        }
+        // What was counted is flushed before this, but for the last moment; another process tells
+        // what it counted at the latest when it flushes.
+        let lag = if is_alone { 1 } else { i64::from(self.config.settings.flush_seconds) };
+        let stamp = self.time.stamp(self.now);
+        let until = if self.is_leaving { stamp + SLOT_SECONDS } else { stamp - lag };
+        counting::close(state, until, stamp);
+        let Some(batch) = outbox::next_batch(state, self.client(state), &self.config.servers) else {
+            if self.is_leaving {
+                self.ask_release(state, actions);
+            }
+            return;
+        };
+        let mut servers = match &self.standing {
+            Standing::Licensed { source: Source::Server(serving), .. } => self.servers_to_ask(serving),
+            _ => self.servers_to_ask(""),
+        };
         let Some(server) = servers.pop() else { return };
         let ids = batch.reports.iter().map(|report| report.report_id).collect();
         let body = serde_json::to_vec(&batch).unwrap_or_default();

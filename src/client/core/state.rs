@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::site_time::KeptTime;
 use crate::licensing::ClientUuid;
-use crate::licensing::slot::Slot;
+use crate::licensing::slot::{REPORT_MAX_AGE_SECONDS, Slot};
 use crate::protocol::reports::UsageReport;
 
 /// The device: who it is, what it knows of the time and of its servers.
@@ -41,6 +41,9 @@ pub struct Grants {
     /// again: to the server a repeat is no second device.
     #[serde(default)]
     pub pending: BTreeMap<String, String>,
+    /// When such a request was first seen to be waiting, seconds since 1970.
+    #[serde(default)]
+    pub waiting_since: BTreeMap<String, u64>,
 }
 
 /// An authorization with what came along.
@@ -50,6 +53,9 @@ pub struct Grant {
     pub authorization: String,
     /// From when on to renew it, seconds since 1970.
     pub refresh_after: i64,
+    /// When it ends, seconds since 1970.
+    #[serde(default)]
+    pub ends_at: i64,
     /// Seconds between two submissions of reports.
     pub report_interval: u32,
     /// The URL of the server that gave it; empty when it was carried by hand.
@@ -147,12 +153,36 @@ impl State {
 
     /// Whoever wrote the day of a report and then died left it open too: it counts once.
     pub fn reconcile(&mut self) {
+        if self.open.reports.is_empty() {
+            return;
+        }
         let stored: BTreeSet<Uuid> = self.days.values().flatten().map(|stored| stored.report.report_id).collect();
         let before = self.open.reports.len();
         self.open.reports.retain(|open| !stored.contains(&open.report.report_id));
         if self.open.reports.len() < before {
             self.touch(Part::Open);
         }
+    }
+
+    /// Forgets grants that ended so long ago that no server takes reports under them, and
+    /// requests that nobody answers any more: each change of the settings leaves one. `ours` stays.
+    /// `proven` is a time that a server signed: a wrong clock must not cost a license.
+    pub fn prune(&mut self, ours: &str, proven: i64) {
+        let (days, open) = (&self.days, &self.open);
+        let is_used = |name: &str| days.values().flatten().any(|stored| stored.grant == name) || open.reports.iter().any(|open| open.grant == name);
+        // Older versions kept no end; no authorization lasts longer than a year.
+        let end_of = |grant: &Grant| if grant.ends_at > 0 { grant.ends_at } else { grant.refresh_after + 365 * 86_400 };
+        let has_ended = |grant: &Grant| proven - end_of(grant) > REPORT_MAX_AGE_SECONDS;
+        let Grants { granted, pending, waiting_since } = &mut self.grants;
+        granted.retain(|name, grant| name == ours || !has_ended(grant) || is_used(name));
+        for name in pending.keys() {
+            waiting_since.entry(name.clone()).or_insert(proven.unsigned_abs());
+        }
+        pending.retain(|name, _| {
+            name == ours || waiting_since.get(name).is_none_or(|since| proven.unsigned_abs().saturating_sub(*since) <= REPORT_MAX_AGE_SECONDS.unsigned_abs())
+        });
+        waiting_since.retain(|name, _| pending.contains_key(name));
+        self.touch(Part::Grants);
     }
 
     /// Every report that is over, oldest day first.

@@ -2,10 +2,11 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rustls::crypto::aws_lc_rs as provider;
 use rustls::pki_types::PrivateKeyDer;
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use serde_json::json;
@@ -18,11 +19,18 @@ struct Site {
 }
 
 fn site() -> Site {
+    site_of(1975, 4096)
+}
+
+/// Its certificates are good in these years.
+fn site_of(from: i32, to: i32) -> Site {
     let mut ca = CertificateParams::default();
+    (ca.not_before, ca.not_after) = (rcgen::date_time_ymd(from, 1, 1), rcgen::date_time_ymd(to, 1, 1));
     ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let ca = CertifiedIssuer::self_signed(ca, KeyPair::generate().expect("a key")).expect("a CA");
     let key = KeyPair::generate().expect("a key");
-    let leaf = CertificateParams::new(vec!["localhost".to_owned()]).expect("names");
+    let mut leaf = CertificateParams::new(vec!["localhost".to_owned()]).expect("names");
+    (leaf.not_before, leaf.not_after) = (rcgen::date_time_ymd(from, 1, 2), rcgen::date_time_ymd(to, 1, 1));
     let leaf = leaf.signed_by(&key, &ca).expect("signed");
     let key = PrivateKeyDer::from_pem_slice(key.serialize_pem().as_bytes()).expect("a key");
     let config = ServerConfig::builder_with_provider(Arc::new(provider::default_provider()))
@@ -256,4 +264,26 @@ fn what_cannot_be_an_address_or_a_pin_is_refused_at_once() {
         let error = transport.send(Method::Get, path, None, headers).expect_err(path);
         assert!(matches!(error, TransportError::Address { .. }), "{path}: {error:?}");
     }
+}
+
+#[test]
+fn a_device_whose_clock_stands_back_reaches_its_server_and_no_other() {
+    // The clock of this device stands centuries back.
+    let here = site_of(2600, 2610);
+    let server = serve(&here, |_| ok("{}"));
+    let since = |proven| Transport::pinned_since(&server.url, pem(&here), Timeouts::default(), proven).expect("a transport");
+    assert_eq!(since(0).get("/x").expect("reached").status, 200);
+    // Chain and name are checked as ever.
+    let error = Transport::pinned(&server.url, pem(&site_of(2600, 2610))).expect("a transport").get("/x").expect_err("another CA");
+    assert!(matches!(error, TransportError::Untrusted { .. }), "{error:?}");
+    let error = Transport::pinned(&server.url.replace("localhost", "127.0.0.1"), pem(&here)).expect("a transport").get("/x").expect_err("another name");
+    assert!(matches!(error, TransportError::Untrusted { .. }), "{error:?}");
+    // And what a server proved once is not forgotten: by then the certificate has ended.
+    let (in_2605, in_2611) = (20_039_011_200, 20_228_400_000);
+    assert_eq!(since(in_2605).get("/x").expect("reached").status, 200);
+    let error = since(in_2611).get("/x").expect_err("ended");
+    assert!(matches!(error, TransportError::Untrusted { .. }), "{error:?}");
+    let ended = site_of(1975, 2001);
+    let server = serve(&ended, |_| ok("{}"));
+    Transport::pinned(&server.url, pem(&ended)).expect("a transport").get("/x").expect_err("ended long ago");
 }

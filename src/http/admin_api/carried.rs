@@ -13,8 +13,8 @@ use crate::http::caller::Caller;
 use crate::http::problem::Failure;
 use crate::http::{Context, client_api};
 use crate::protocol::authorize::AuthorizeRequest;
-use crate::protocol::reports::{RejectedReport, ReportsAnswer, ReportsRequest};
-use crate::protocol::{FromDevice as _, Problem, REPORTS_MAX};
+use crate::protocol::reports::{CarriedReports as Carried, RejectedReport, ReportsAnswer, ReportsGroup, ReportsRequest, UsageReport};
+use crate::protocol::{ErrorCode, FromDevice as _, Problem, REPORTS_MAX};
 
 /// A public trial begins once for all devices whose requests are carried here.
 const ADDRESS: &str = "carried by hand";
@@ -108,14 +108,28 @@ pub async fn take_reports(caller: Caller, context: Data<Context>, request: HttpR
 /// # Errors
 /// It is no file of reports, something in it makes no sense, or the device was never let in here.
 pub async fn take_file(context: &Context, caller: &Caller, text: &str) -> Result<TakenReports, Failure> {
-    let ReportsRequest { client_uuid, authorization, reports } = read(Kind::Reports, "reports", text)?;
-    let mut requests: Vec<ReportsRequest> =
-        reports.chunks(REPORTS_MAX).map(|chunk| ReportsRequest { client_uuid, authorization: authorization.clone(), reports: chunk.to_vec() }).collect();
+    let carried: Carried = read(Kind::Reports, "reports", text)?;
+    let client_uuid = carried.client_uuid;
+    let first = ReportsGroup { authorization: carried.authorization, reports: carried.reports };
+    let mut requests: Vec<ReportsRequest> = std::iter::once(first)
+        .chain(carried.further)
+        .flat_map(|ReportsGroup { authorization, reports }| {
+            let chunks = reports.chunks(REPORTS_MAX).map(|chunk| ReportsRequest { client_uuid, authorization: authorization.clone(), reports: chunk.to_vec() });
+            chunks.collect::<Vec<_>>()
+        })
+        .collect();
     // Nothing is taken of a file in which something makes no sense.
     requests.iter_mut().try_for_each(ReportsRequest::validate)?;
-    let mut whole: Option<ReportsAnswer> = None;
+    let (mut whole, mut refused): (Option<ReportsAnswer>, Vec<(ReportsRequest, Failure)>) = (None, Vec::new());
     for request in requests {
-        let claims = client_api::check_authorization(context, &request.authorization, client_uuid)?;
+        let claims = match client_api::check_authorization(context, &request.authorization, client_uuid) {
+            Ok(claims) => claims,
+            // What was done under another authorization is not held up by this one.
+            Err(failure) => {
+                refused.push((request, failure));
+                continue;
+            }
+        };
         let answer = client_api::take_reports(context, request, claims).await?;
         match &mut whole {
             None => whole = Some(answer),
@@ -127,6 +141,18 @@ pub async fn take_file(context: &Context, caller: &Caller, text: &str) -> Result
                 (whole.origin, whole.sequence, whole.safe, whole.server_time) = (origin, sequence, safe, server_time);
             }
         }
+    }
+    if let Some(whole) = &mut whole {
+        for (request, failure) in refused {
+            let reject = |report: &UsageReport| RejectedReport {
+                report_id: report.report_id,
+                code: ErrorCode::NotAuthorized.number(),
+                detail: failure.detail().to_owned(),
+            };
+            whole.rejected.extend(request.reports.iter().map(reject));
+        }
+    } else if let Some((_, failure)) = refused.into_iter().next() {
+        return Err(failure);
     }
     let answer = whole.ok_or_else(|| Failure::malformed("reports", "there is no report in this file"))?;
     let summary = format!("Tollkeeper receipt for device {client_uuid}: {} reports are on this server\n", answer.accepted.len() + answer.duplicate.len());

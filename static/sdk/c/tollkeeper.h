@@ -22,7 +22,8 @@ typedef struct tk_error tk_error;
 
 /*
  A license: made by tk_initialize or tk_start, ended by tk_close or tk_release. Any thread
- may use it at any time.
+ may use it at any time. After fork the child must not use it, not even to end it: the threads
+ of the library are not in the child.
  */
 typedef struct tk_license tk_license;
 
@@ -33,8 +34,10 @@ typedef struct tk_settings tk_settings;
 
 /*
  What the application wants to hear of; any function may be NULL. They are called on a thread
- of the license's own, one at a time, and must not close or release the license. The texts are
- valid during the call.
+ of the license's own, one at a time, the first ones soon after tk_initialize returned or even
+ before; the last ones before tk_close returns, which therefore must not be called while a lock is
+ held that a listener takes. A listener may call every function: tk_renew and tk_release return
+ at once there, and are carried out afterwards. The texts are valid during the call.
  */
 typedef struct tk_listeners {
   /*
@@ -103,15 +106,17 @@ int32_t tk_start(const struct tk_settings *settings,
                  struct tk_error **error);
 
 /*
- Ends the handle: what was counted is on disk when it returns, the seat is kept.
+ Ends the handle: what was counted is on disk when it returns, the seat is kept. Waits for a server that is
+ being asked.
  */
 void tk_close(struct tk_license *license);
 
 /*
- Gives the license back to the server, then ends the handle: the seat or the instances are free for
- another device.
+ Gives the license back: reports what was done, then frees the seat or the instances for another device.
+ Ends the handle, whatever it returns; if it fails, the seat is held as before and what was counted is kept:
+ initialize again, and release when a server can be reached. Within a listener it returns 0 at once.
  */
-void tk_release(struct tk_license *license);
+int32_t tk_release(struct tk_license *license, struct tk_error **error);
 
 /*
  Whether this module is licensed now, or with NULL the product at all. Asks nobody: call it at every use.
@@ -119,7 +124,8 @@ void tk_release(struct tk_license *license);
 int32_t tk_check(const struct tk_license *license, const char *module, struct tk_error **error);
 
 /*
- Counts use that was done just now: kind is the barcode's format, or scanned, captured, imported of pages.
+ Counts use that was done just now: kind is the barcode's format, or scanned, captured, imported of pages; count
+ is at least 1.
  */
 int32_t tk_record(const struct tk_license *license, const char *kind, uint64_t count, struct tk_error **error);
 
@@ -136,7 +142,8 @@ int32_t tk_record_at(const struct tk_license *license,
                      struct tk_error **error);
 
 /*
- Takes instances, as many as are granted to this machine and not held by another of its processes.
+ Takes instances, as many as are granted to this machine and not held by another of its processes. They are
+ reported in each slot of three minutes in which this machine reports use.
  */
 int32_t tk_take_instances(const struct tk_license *license, uint32_t number, struct tk_error **error);
 

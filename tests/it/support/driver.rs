@@ -114,6 +114,15 @@ impl Driver {
         }
     }
 
+    /// Waits until its listeners heard this: they are called on a thread of the library's own.
+    pub fn hears(&mut self, event: &str) {
+        let began = std::time::Instant::now();
+        while !self.events.iter().any(|heard| heard == event) {
+            assert!(began.elapsed().as_secs() < 60, "no '{event}' among {:?}", self.events);
+            self.tell("idle");
+        }
+    }
+
     /// It must answer that this was done; the text that came along.
     pub fn done(&mut self, command: &str) -> String {
         let answer = self.tell(command);
@@ -129,9 +138,10 @@ impl Driver {
         answer
     }
 
-    /// Has it count for ever, a byte each, and hands out what it writes.
-    pub fn work(mut self) -> (Child, impl std::io::Read) {
-        self.say("work");
+    /// Has it count for ever, a byte each, while it asks its servers all the time or not, and
+    /// hands out what it writes.
+    pub fn work(mut self, is_renewing: bool) -> (Child, impl std::io::Read) {
+        self.say(if is_renewing { "work renewing" } else { "work" });
         (self.child, self.output)
     }
 

@@ -1,0 +1,168 @@
+//! TLS below HTTP, as a connector for ureq: like ureq's own, but with verifiers of ours.
+
+use std::io::{Read, Write};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, aws_lc_rs as provider};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{CertificateError, ClientConfig, ClientConnection, DigitallySignedStruct, RootCertStore, SignatureScheme, StreamOwned};
+use ureq::Error;
+use ureq::unversioned::transport::{Buffers, ConnectionDetails, Connector, LazyBuffers, NextTimeout, Transport, TransportAdapter};
+
+/// Wraps a connection in TLS.
+#[derive(Debug)]
+pub(super) struct TlsConnector(Arc<ClientConfig>);
+
+impl TlsConnector {
+    /// Trusts these authorities, by the device's clock.
+    pub(super) fn trusting(roots: RootCertStore) -> Self {
+        Self(Arc::new(config().with_root_certificates(roots).with_no_client_auth()))
+    }
+
+    /// Trusts this one authority, by the device's clock but never by an earlier time than
+    /// `proven`, seconds since 1970.
+    pub(super) fn pinned(root: RootCertStore, proven: i64) -> Result<Self, rustls::Error> {
+        let inner = WebPkiServerVerifier::builder_with_provider(Arc::new(root), Arc::new(provider::default_provider())).build();
+        let inner = inner.map_err(|error| rustls::Error::General(error.to_string()))?;
+        let proven = UnixTime::since_unix_epoch(Duration::from_secs(u64::try_from(proven).unwrap_or(0)));
+        Ok(Self::verified_by(Arc::new(NoClock { inner, proven })))
+    }
+
+    /// Trusts whoever answers: for a question whose answer proves itself.
+    pub(super) fn unverified() -> Self {
+        Self::verified_by(Arc::new(Anybody(Arc::new(provider::default_provider()))))
+    }
+
+    fn verified_by(verifier: Arc<dyn ServerCertVerifier>) -> Self {
+        Self(Arc::new(config().dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth()))
+    }
+}
+
+fn config() -> rustls::ConfigBuilder<ClientConfig, rustls::WantsVerifier> {
+    let builder = ClientConfig::builder_with_provider(Arc::new(provider::default_provider())).with_safe_default_protocol_versions();
+    builder.expect("this provider has cipher suites for the default versions")
+}
+
+impl<In: Transport> Connector<In> for TlsConnector {
+    type Out = TlsTransport;
+
+    fn connect(&self, details: &ConnectionDetails<'_>, chained: Option<In>) -> Result<Option<TlsTransport>, Error> {
+        let Some(below) = chained else { return Ok(None) };
+        let host = details.uri.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']').to_owned();
+        let name = ServerName::try_from(host).map_err(|_| Error::Tls("the host is no name that a certificate may hold"))?;
+        let mut connection = ClientConnection::new(Arc::clone(&self.0), name)?;
+        let mut below = TransportAdapter::new(below.boxed(), Arc::clone(&details.current_time));
+        below.set_timeout(details.timeout);
+        connection.complete_io(&mut below)?;
+        let buffers = LazyBuffers::new(details.config.input_buffer_size(), details.config.output_buffer_size());
+        Ok(Some(TlsTransport { buffers, stream: StreamOwned { conn: connection, sock: below } }))
+    }
+}
+
+pub(super) struct TlsTransport {
+    buffers: LazyBuffers,
+    stream: StreamOwned<ClientConnection, TransportAdapter>,
+}
+
+impl std::fmt::Debug for TlsTransport {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("TlsTransport(…)")
+    }
+}
+
+impl Transport for TlsTransport {
+    fn buffers(&mut self) -> &mut dyn Buffers {
+        &mut self.buffers
+    }
+
+    fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), Error> {
+        self.stream.get_mut().set_timeout(timeout);
+        Ok(self.stream.write_all(&self.buffers.output()[..amount])?)
+    }
+
+    fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, Error> {
+        self.stream.get_mut().set_timeout(timeout);
+        let amount = self.stream.read(self.buffers.input_append_buf())?;
+        self.buffers.input_appended(amount);
+        Ok(amount > 0)
+    }
+
+    fn is_open(&mut self) -> bool {
+        self.stream.get_mut().get_mut().is_open()
+    }
+
+    fn is_tls(&self) -> bool {
+        true
+    }
+}
+
+/// Chain and name as ever, for a device whose clock may stand years back, as without a battery
+/// after a cold start. It must reach its server to learn the time, and it trusts one authority
+/// only: a certificate of that authority which has not begun has begun.
+#[derive(Debug)]
+struct NoClock {
+    inner: Arc<WebPkiServerVerifier>,
+    proven: UnixTime,
+}
+
+impl ServerCertVerifier for NoClock {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        ocsp: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        let mut now = now.max(self.proven);
+        loop {
+            match self.inner.verify_server_cert(end_entity, intermediates, name, ocsp, now) {
+                Err(rustls::Error::InvalidCertificate(CertificateError::NotValidYetContext { not_before, .. })) if not_before > now => now = not_before,
+                verified => return verified,
+            }
+        }
+    }
+
+    fn verify_tls12_signature(&self, message: &[u8], cert: &CertificateDer<'_>, dss: &DigitallySignedStruct) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.inner.verify_tls12_signature(message, cert, dss)
+    }
+
+    fn verify_tls13_signature(&self, message: &[u8], cert: &CertificateDer<'_>, dss: &DigitallySignedStruct) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.inner.verify_tls13_signature(message, cert, dss)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.inner.supported_verify_schemes()
+    }
+}
+
+#[derive(Debug)]
+struct Anybody(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for Anybody {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(&self, _: &[u8], _: &CertificateDer<'_>, _: &DigitallySignedStruct) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn verify_tls13_signature(&self, _: &[u8], _: &CertificateDer<'_>, _: &DigitallySignedStruct) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
