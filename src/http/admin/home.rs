@@ -6,11 +6,11 @@ use askama::Template;
 
 use super::chrome::{Chrome, PageResult, distance, number, page};
 use super::item_use;
-use crate::commands::site::HARDWARE_GRACE_DAYS;
 use crate::http::Context;
+use crate::http::admin_api::alerts::{self, AlertRow, Severity};
+use crate::http::admin_api::items::Stock;
 use crate::http::caller::Caller;
 use crate::licensing::grace;
-use crate::store::catalog::Catalog;
 use crate::store::statistics::{self, Scope};
 use crate::store::{Error, Reader, facts};
 
@@ -50,8 +50,24 @@ struct NextStep {
 /// Something that is not well.
 struct Worry {
     class: &'static str,
+    name: &'static str,
     text: String,
-    href: &'static str,
+    href: String,
+}
+
+impl Worry {
+    fn of(alert: AlertRow) -> Self {
+        let (class, name) = match alert.severity {
+            Severity::Urgent => ("bad", "urgent"),
+            Severity::Warning => ("warn", "warning"),
+        };
+        let href = match (alert.item_id, &alert.handshake_code) {
+            (Some(item), _) => format!("/admin/licenses/items/{item}"),
+            (None, Some(code)) => format!("/admin/statistics?{}", serde_urlencoded::to_string([("handshake", code)]).unwrap_or_default()),
+            (None, None) => "/admin/alerts".to_owned(),
+        };
+        Self { class, name, text: alert.text, href }
+    }
 }
 
 /// An item that ends soon, or is not in order.
@@ -73,17 +89,16 @@ struct Found {
     has_devices: bool,
     ending: Vec<Ending>,
     facts: u64,
-    latest: i64,
 }
 
-fn read(reader: &Reader, now: i64, origin: crate::licensing::ServerUuid) -> Result<Found, Error> {
-    let catalog = Catalog::load(reader)?;
+fn read(reader: &Reader, stock: &Stock, now: i64, origin: crate::licensing::ServerUuid) -> Result<Found, Error> {
+    let catalog = &stock.catalog;
     let today = now.div_euclid(86_400);
     let scope = Scope { codes: catalog.all_codes(), item: None, is_concurrent: false };
     let (granted, refused) = statistics::read_answered(reader, &scope.codes, today)?;
     let mut ending = Vec::new();
     for entry in catalog.items() {
-        let shown = item_use::read(reader, &catalog, entry, now)?;
+        let shown = item_use::read(reader, stock, entry, now)?;
         let (end, over) = (entry.item.valid_to.timestamp(), grace::end_at(&entry.item));
         let is_ending = end - now < SOON_DAYS * 86_400;
         // What is long over is history.
@@ -103,7 +118,6 @@ fn read(reader: &Reader, now: i64, origin: crate::licensing::ServerUuid) -> Resu
         has_devices: granted > 0 || statistics::read_first_day(reader, &scope)?.is_some(),
         ending,
         facts: facts::head(reader, origin)?.sequence,
-        latest: facts::latest_stamp(reader)?.div_euclid(1_000_000),
     })
 }
 
@@ -112,22 +126,9 @@ pub async fn show(caller: Caller, context: Data<Context>, request: HttpRequest) 
     let around = Chrome::of(&context, &request, &caller, "/admin/", "Home").await?;
     let now = context.clock.now_seconds();
     let origin = context.site.uuid();
-    let found = context.read(move |reader| read(reader, now, origin)).await?;
-    let mut worries = Vec::new();
-    if let Some(since) = context.site.hardware().changed_since {
-        let text = match context.site.find_hardware_problem(now) {
-            Some(problem) => problem,
-            None => format!(
-                "This server runs on other hardware than it was licensed for. It goes on until {}: have the license activated for this machine before.",
-                super::chrome::utc_day(since + HARDWARE_GRACE_DAYS * 86_400)
-            ),
-        };
-        worries.push(Worry { class: "bad", text, href: "/admin/licenses" });
-    }
-    if found.latest - now > 300 {
-        let text = format!("The clock is {} seconds behind the latest recorded fact: set it right, devices are refused until then.", found.latest - now);
-        worries.push(Worry { class: "bad", text, href: "/admin/servers" });
-    }
+    let stock = Stock::take(&context).await?;
+    let found = context.read(move |reader| read(reader, &stock, now, origin)).await?;
+    let worries: Vec<Worry> = alerts::current(&context).await?.into_iter().map(Worry::of).collect();
     let figures = vec![
         Figure {
             id: "active",

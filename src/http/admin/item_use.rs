@@ -2,10 +2,10 @@
 
 use super::chart::share;
 use super::chrome::{number, utc_day};
-use crate::http::admin_api::items::item_row;
+use crate::http::admin_api::items::Stock;
 use crate::http::admin_api::trend::{Subject, read_forecast};
 use crate::licensing::grace;
-use crate::store::catalog::{Catalog, CatalogItem};
+use crate::store::catalog::CatalogItem;
 use crate::store::{Error, Reader};
 
 /// An item with its use, ready to be shown.
@@ -46,7 +46,8 @@ pub(super) fn name_status(status: &str) -> (&'static str, &'static str) {
 }
 
 /// The items of a code in the order of use, or the one item.
-pub(super) fn of_subject(reader: &Reader, catalog: &Catalog, subject: &Subject, now: i64) -> Result<Vec<ItemUse>, Error> {
+pub(super) fn of_subject(reader: &Reader, stock: &Stock, subject: &Subject, now: i64) -> Result<Vec<ItemUse>, Error> {
+    let catalog = &stock.catalog;
     let items: Vec<_> = match (subject.item, &subject.handshake) {
         (Some(item), _) => vec![item],
         (None, Some(name)) => {
@@ -54,12 +55,13 @@ pub(super) fn of_subject(reader: &Reader, catalog: &Catalog, subject: &Subject, 
         }
         (None, None) => catalog.items().map(|entry| entry.item.item_id).collect(),
     };
-    items.into_iter().filter_map(|id| catalog.find_item(id)).map(|entry| read(reader, catalog, entry, now)).collect()
+    items.into_iter().filter_map(|id| catalog.find_item(id)).map(|entry| read(reader, stock, entry, now)).collect()
 }
 
 /// One item.
-pub(super) fn read(reader: &Reader, catalog: &Catalog, entry: &CatalogItem, now: i64) -> Result<ItemUse, Error> {
-    let row = item_row(reader, entry, now)?;
+pub(super) fn read(reader: &Reader, stock: &Stock, entry: &CatalogItem, now: i64) -> Result<ItemUse, Error> {
+    let catalog = &stock.catalog;
+    let row = stock.row(reader, entry)?;
     let item = &entry.item;
     let has_quota = item.charge_way.has_quota();
     let limit = row.quota.max(1);

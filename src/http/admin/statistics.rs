@@ -2,6 +2,7 @@
 //! license item.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use actix_web::HttpRequest;
 use actix_web::web::{Data, Query};
@@ -15,6 +16,7 @@ use super::day_details::{self, DayDetails};
 use super::item_use::{self, ItemUse};
 use crate::http::Context;
 use crate::http::admin_api::details::{self, GroupBy};
+use crate::http::admin_api::items::Stock;
 use crate::http::admin_api::trend::{Subject, check_span, date, read_span};
 use crate::http::caller::Caller;
 use crate::store::catalog::Catalog;
@@ -134,7 +136,7 @@ struct StatisticsPage {
 
 /// What is read from the database for one view.
 struct Found {
-    catalog: Catalog,
+    catalog: Arc<Catalog>,
     subject: Subject,
     rows: Vec<ItemUse>,
     types: [BTreeMap<String, u64>; 3],
@@ -175,9 +177,10 @@ pub async fn show(caller: Caller, context: Data<Context>, request: HttpRequest, 
     }
     let (asked, by) = (ask.clone(), ask.by.unwrap_or_default());
     let day = ask.day.map_or(today, |day| i64::from(day.to_epoch_days()));
+    let stock = Stock::take(&context).await?;
     let found = context
         .read(move |reader| {
-            let catalog = Catalog::load(reader)?;
+            let catalog = Arc::clone(&stock.catalog);
             // Without a wish: the code that was used most today.
             let first = find_busiest(reader, &catalog, today)?;
             let wished = if asked.item.is_some() { asked.handshake.clone() } else { asked.handshake.clone().or(first) };
@@ -194,7 +197,7 @@ pub async fn show(caller: Caller, context: Data<Context>, request: HttpRequest, 
             let types = types.map(|(from, to)| statistics::read_types(reader, &subject.scope, from, to));
             let [all, period, of_today] = types;
             Ok(Some(Ok(Found {
-                rows: item_use::of_subject(reader, &catalog, &subject, now)?,
+                rows: item_use::of_subject(reader, &stock, &subject, now)?,
                 types: [all?, period?, of_today?],
                 days: read_span(reader, &subject.scope, from, to)?,
                 details: details::read(reader, &subject.scope, day, by, asked.after.as_deref(), details::PAGE_ROWS)?,

@@ -109,23 +109,6 @@ pub struct Counted {
     excess: u64,
 }
 
-impl Counted {
-    /// The same, counted from the tables.
-    fn read(reader: &Reader, item: &LicenseItem, now: i64) -> Result<Self, Error> {
-        let is_concurrent = item.charge_way.is_concurrent();
-        Ok(Self {
-            held: if is_concurrent || item.charge_way.takes_seats() { seats::read_active(reader, item.item_id, now)? } else { 0 },
-            excess: if is_concurrent { slots::read_excess(reader, item.item_id, item.quota)? } else { 0 },
-        })
-    }
-}
-
-/// An item as it stands at `now` (seconds), counted from the tables: where seats are many,
-/// [`Stock::row`] is quicker.
-pub(in crate::http) fn item_row(reader: &Reader, entry: &CatalogItem, now: i64) -> Result<ItemRow, Error> {
-    row_of(reader, entry, Counted::read(reader, &entry.item, now)?, now)
-}
-
 /// Asks the writer what it counts.
 struct CountHeld;
 
