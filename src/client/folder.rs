@@ -35,11 +35,18 @@ const FILE_MAX: usize = 64 * 1024 * 1024;
 
 const DAY_PREFIX: &str = "reports-";
 
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize)]
 struct Versioned<T> {
     version: u32,
     #[serde(flatten)]
     content: T,
+}
+
+/// What a file tells first. The content is read after it, from the same text: reading both at
+/// once, through what serde buffers for that, would be 25 KB in every application.
+#[derive(Deserialize)]
+struct Version {
+    version: u32,
 }
 
 #[derive(Default, Serialize, Deserialize)]
@@ -276,9 +283,10 @@ impl Disk {
             return Ok(None);
         }
         let text = files::read_text(&path, FILE_MAX).map_err(|error| LicenseError::new(Code::Cache, error.to_string()))?;
-        let content = match serde_json::from_str::<Versioned<T>>(&text) {
-            Ok(Versioned { version: VERSION, content }) => content,
-            Ok(Versioned { version, .. }) => {
+        let version = serde_json::from_str::<Version>(&text).map(|told| told.version);
+        let content = match version.and_then(|version| if version == VERSION { serde_json::from_str::<T>(&text).map(Ok) } else { Ok(Err(version)) }) {
+            Ok(Ok(content)) => content,
+            Ok(Err(version)) => {
                 let message = format!(
                     "{} is of version {version}, this library knows {VERSION}: update the application, or give it a data folder of its own",
                     path.display()

@@ -6,44 +6,48 @@ use std::time::Duration;
 
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, aws_lc_rs as provider};
+use rustls::crypto::{WebPkiSupportedAlgorithms, aws_lc_rs as provider};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{CertificateError, ClientConfig, ClientConnection, DigitallySignedStruct, RootCertStore, SignatureScheme, StreamOwned};
 use ureq::Error;
 use ureq::unversioned::transport::{Buffers, ConnectionDetails, Connector, LazyBuffers, NextTimeout, Transport, TransportAdapter};
 
 /// Wraps a connection in TLS.
-#[derive(Debug)]
 pub(super) struct TlsConnector(Arc<ClientConfig>);
 
-impl TlsConnector {
-    /// Trusts these authorities, by the device's clock.
-    pub(super) fn trusting(roots: RootCertStore) -> Self {
-        Self(Arc::new(config().with_root_certificates(roots).with_no_client_auth()))
-    }
+/// Derived, these would bring along how all of rustls shows itself, in every application.
+macro_rules! shown_by_name {
+    ($($name:ident),*) => {$(
+        impl std::fmt::Debug for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(stringify!($name))
+            }
+        }
+    )*};
+}
 
-    /// Trusts this one authority, by the device's clock but never by an earlier time than
-    /// `proven`, seconds since 1970.
-    pub(super) fn pinned(root: RootCertStore, proven: i64) -> Result<Self, rustls::Error> {
-        let inner = WebPkiServerVerifier::builder_with_provider(Arc::new(root), Arc::new(provider::default_provider())).build();
+shown_by_name!(TlsConnector, TlsTransport, Trusted, Anybody);
+
+impl TlsConnector {
+    /// Trusts these authorities, by the device's clock. With `proven`, seconds since 1970, by no
+    /// earlier time than that, and it does not matter whether a certificate has begun.
+    pub(super) fn trusting(roots: RootCertStore, proven: Option<i64>) -> Result<Self, rustls::Error> {
+        let inner = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::new(provider::default_provider())).build();
         let inner = inner.map_err(|error| rustls::Error::General(error.to_string()))?;
-        let proven = UnixTime::since_unix_epoch(Duration::from_secs(u64::try_from(proven).unwrap_or(0)));
-        Ok(Self::verified_by(Arc::new(NoClock { inner, proven })))
+        let proven = proven.map(|proven| UnixTime::since_unix_epoch(Duration::from_secs(u64::try_from(proven).unwrap_or(0))));
+        Ok(Self::verified_by(Arc::new(Trusted { inner, proven })))
     }
 
     /// Trusts whoever answers: for a question whose answer proves itself.
     pub(super) fn unverified() -> Self {
-        Self::verified_by(Arc::new(Anybody(Arc::new(provider::default_provider()))))
+        Self::verified_by(Arc::new(Anybody(provider::default_provider().signature_verification_algorithms)))
     }
 
     fn verified_by(verifier: Arc<dyn ServerCertVerifier>) -> Self {
-        Self(Arc::new(config().dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth()))
+        let config = ClientConfig::builder_with_provider(Arc::new(provider::default_provider())).with_safe_default_protocol_versions();
+        let config = config.expect("this provider has cipher suites for the default versions");
+        Self(Arc::new(config.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth()))
     }
-}
-
-fn config() -> rustls::ConfigBuilder<ClientConfig, rustls::WantsVerifier> {
-    let builder = ClientConfig::builder_with_provider(Arc::new(provider::default_provider())).with_safe_default_protocol_versions();
-    builder.expect("this provider has cipher suites for the default versions")
 }
 
 impl<In: Transport> Connector<In> for TlsConnector {
@@ -65,12 +69,6 @@ impl<In: Transport> Connector<In> for TlsConnector {
 pub(super) struct TlsTransport {
     buffers: LazyBuffers,
     stream: StreamOwned<ClientConnection, TransportAdapter>,
-}
-
-impl std::fmt::Debug for TlsTransport {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("TlsTransport(…)")
-    }
 }
 
 impl Transport for TlsTransport {
@@ -99,16 +97,15 @@ impl Transport for TlsTransport {
     }
 }
 
-/// Chain and name as ever, for a device whose clock may stand years back, as without a battery
-/// after a cold start. It must reach its server to learn the time, and it trusts one authority
-/// only: a certificate of that authority which has not begun has begun.
-#[derive(Debug)]
-struct NoClock {
+/// Chain and name as ever. With `proven`, for a device whose clock may stand years back, as without
+/// a battery after a cold start: it must reach its server to learn the time, and it trusts one
+/// authority only, so a certificate of that authority which has not begun has begun.
+struct Trusted {
     inner: Arc<WebPkiServerVerifier>,
-    proven: UnixTime,
+    proven: Option<UnixTime>,
 }
 
-impl ServerCertVerifier for NoClock {
+impl ServerCertVerifier for Trusted {
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,
@@ -117,10 +114,14 @@ impl ServerCertVerifier for NoClock {
         ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        let mut now = now.max(self.proven);
+        let mut now = self.proven.map_or(now, |proven| now.max(proven));
         loop {
             match self.inner.verify_server_cert(end_entity, intermediates, name, ocsp, now) {
-                Err(rustls::Error::InvalidCertificate(CertificateError::NotValidYetContext { not_before, .. })) if not_before > now => now = not_before,
+                Err(rustls::Error::InvalidCertificate(CertificateError::NotValidYetContext { not_before, .. }))
+                    if self.proven.is_some() && not_before > now =>
+                {
+                    now = not_before;
+                }
                 verified => return verified,
             }
         }
@@ -139,8 +140,7 @@ impl ServerCertVerifier for NoClock {
     }
 }
 
-#[derive(Debug)]
-struct Anybody(Arc<CryptoProvider>);
+struct Anybody(WebPkiSupportedAlgorithms);
 
 impl ServerCertVerifier for Anybody {
     fn verify_server_cert(
@@ -163,6 +163,6 @@ impl ServerCertVerifier for Anybody {
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
+        self.0.supported_schemes()
     }
 }

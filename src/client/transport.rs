@@ -220,10 +220,9 @@ impl Transport {
             CaPin::Fingerprint(expected) => fetch_authority(&base, &expected, timeouts)?,
         };
         let der = single_certificate(&ca_pem).map_err(|reason| TransportError::Pin { reason })?;
-        let unusable = |error: rustls::Error| TransportError::Pin { reason: error.to_string() };
         let mut root = RootCertStore::empty();
         root.add(der).map_err(unusable)?;
-        let agent = agent(config(timeouts).https_only(true).build(), TlsConnector::pinned(root, proven).map_err(unusable)?);
+        let agent = agent(config(timeouts).https_only(true).build(), TlsConnector::trusting(root, Some(proven)).map_err(unusable)?);
         Ok(Self { agent, base, ca_pem: Some(ca_pem) })
     }
 
@@ -241,7 +240,7 @@ impl Transport {
         }
         let mut roots = RootCertStore::empty();
         roots.add_parsable_certificates(found.certs);
-        let agent = agent(config(timeouts).https_only(true).build(), TlsConnector::trusting(roots));
+        let agent = agent(config(timeouts).https_only(true).build(), TlsConnector::trusting(roots, None).map_err(unusable)?);
         Ok(Self { agent, base, ca_pem: None })
     }
 
@@ -344,6 +343,10 @@ impl Resolver for Addresses {
             _ => self.0.resolve(uri, config, timeout),
         }
     }
+}
+
+fn unusable(error: rustls::Error) -> TransportError {
+    TransportError::Pin { reason: error.to_string() }
 }
 
 fn agent(config: Config, tls: TlsConnector) -> Agent {

@@ -372,7 +372,7 @@ impl Shared {
                 self.warn_of_damage(folder);
                 let (actions, client, known, proven) = done?;
                 self.publish(core, client);
-                if actions.contains(&Action::LicenseChanged) && self.listeners.license_changed.is_some() {
+                if actions.iter().any(|action| matches!(action, Action::LicenseChanged)) && self.listeners.license_changed.is_some() {
                     lock(&self.counter).news.insert(0, News::Changed(Box::new(status_of(core, client))));
                 }
                 (actions, known, proven)

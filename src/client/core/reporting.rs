@@ -15,14 +15,10 @@ impl Core {
     /// others hold.
     pub fn hold(&mut self, held: u32, granted: u32, alive: &[Uuid], state: &mut State) -> u32 {
         let before = state.open.held.clone();
-        state.open.held.retain(|session, _| alive.contains(session));
+        state.open.held.retain(|session, _| alive.contains(session) && (held > 0 || *session != self.session));
         self.others_hold = state.open.held.iter().filter(|(session, _)| **session != self.session).fold(0, |sum, (_, held)| sum.saturating_add(*held));
-        if held.saturating_add(self.others_hold) <= granted {
-            if held > 0 {
-                state.open.held.insert(self.session, held);
-            } else {
-                state.open.held.remove(&self.session);
-            }
+        if held > 0 && held.saturating_add(self.others_hold) <= granted {
+            state.open.held.insert(self.session, held);
         }
         if state.open.held != before {
             state.touch(Part::Open);

@@ -178,9 +178,8 @@ impl State {
         for name in pending.keys() {
             waiting_since.entry(name.clone()).or_insert(proven.unsigned_abs());
         }
-        pending.retain(|name, _| {
-            name == ours || waiting_since.get(name).is_none_or(|since| proven.unsigned_abs().saturating_sub(*since) <= REPORT_MAX_AGE_SECONDS.unsigned_abs())
-        });
+        let is_old = |since: &u64| proven.saturating_sub_unsigned(*since) > REPORT_MAX_AGE_SECONDS;
+        pending.retain(|name, _| name == ours || !waiting_since.get(name).is_some_and(is_old));
         waiting_since.retain(|name, _| pending.contains_key(name));
         self.touch(Part::Grants);
     }
