@@ -200,7 +200,7 @@ impl ImportLicense {
                 && entry.organization_id == license.organization_id
                 && entry.item.renews.is_some_and(|old| new.iter().any(|item| item.item_id == old))
         };
-        let early = catalog.items().filter(renews_ours).map(|entry| entry.item.item_id);
+        let early = catalog.items().filter(renews_ours).map(|entry| entry.item.item_id).filter(|id| !homeless.contains(id));
         let wanted: Vec<ItemId> = homeless.iter().copied().chain(early).collect();
         let (name, existing) = self.find_target(catalog)?;
         let mut added = Vec::new();

@@ -115,8 +115,9 @@ fn check(password: &str) -> Result<(), Refusal> {
         return refuse("repeats a few characters, which is guessed first: take for example four words".to_owned());
     }
     let letters: String = lower.chars().filter(|c| c.is_alphanumeric()).collect();
-    let is_common = |word: &&&str| letters.contains(**word) && letters.replace(**word, "").chars().count() < 6;
-    if let Some(word) = COMMON.iter().find(is_common) {
+    // What is left when every word that is guessed first is taken out.
+    let rest = COMMON.iter().fold(letters.clone(), |rest, word| rest.replace(word, ""));
+    if let Some(word) = COMMON.iter().find(|word| letters.contains(**word)).filter(|_| rest.chars().count() < 6) {
         return refuse(format!("is little more than '{word}', which is guessed first: take for example four words"));
     }
     Ok(())

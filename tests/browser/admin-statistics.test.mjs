@@ -55,6 +55,9 @@ async function setUp(t, options) {
   return { sandbox, page, day: noon.slice(0, 10), open: (path) => page.goto(sandbox.https + path) };
 }
 
+/** Follows a link or sends a form, to the end. */
+const follow = (page, link) => Promise.all([page.waitForEvent('load'), link.click()]);
+
 const cells = (page, selector) => page.locator(selector).evaluateAll((rows) => rows.map((row) => [...row.children].map((cell) => cell.innerText.trim())));
 
 /** Two devices today, one of them refused once. */
@@ -92,19 +95,19 @@ test('the statistics show a known history to the last number', limits, async (t)
     ['▸ 10:00–12:00', '10', 'EAN-13 1, QR Code 9', '2', '3', '0', '0'],
     ['▸ 12:00–14:00', '0', '', '0', '0', '2', '1'],
   ]);
-  await page.getByRole('link', { name: '▸ 10:00–12:00' }).click();
+  await follow(page, page.getByRole('link', { name: '▸ 10:00–12:00' }));
   assert.deepEqual(await cells(page, '#day tbody tr.inner'), [
     ['10:45–10:48', '8', 'EAN-13 1, QR Code 7', '2', '2', '0', '0'],
     ['11:54–11:57', '2', 'QR Code 2', '1', '1', '0', '0'],
   ]);
-  await page.getByRole('link', { name: 'By device' }).click();
+  await follow(page, page.getByRole('link', { name: 'By device' }));
   const byDevice = Object.fromEntries((await cells(page, '#day tbody tr')).map(([uuid, ...numbers]) => [uuid, numbers]));
   assert.deepEqual(byDevice, { [one.uuid]: ['7', '2'], [two.uuid]: ['3', '1'] });
-  await page.getByRole('link', { name: 'Authorizations', exact: true }).click();
+  await follow(page, page.getByRole('link', { name: 'Authorizations', exact: true }));
   const outcomes = (await cells(page, '#day tbody tr')).map((row) => row[2]);
   assert.deepEqual(outcomes.slice(0, 2), ['authorized', 'authorized']);
   assert.match(outcomes[2], /^10[46] /);
-  await page.locator('#day').getByRole('link', { name: 'Reports' }).click();
+  await follow(page, page.locator('#day').getByRole('link', { name: 'Reports' }));
   const reports = await cells(page, '#day tbody tr');
   assert.deepEqual(reports.map((row) => row[2]).sort(), ['2', '3', '5']);
   assert.deepEqual(reports.map(([slot]) => slot.slice(11, 16)), ['10:45', '10:45', '11:54']);
@@ -117,6 +120,11 @@ test('measures, modes and periods are links that keep each other', limits, async
   const { sandbox, page, day, open } = await setUp(t);
   await history(sandbox);
   await sandbox.moveClock({ advance: '1d' });
+  // That was too long for the session.
+  await open('/admin/');
+  await page.fill('#name', 'admin');
+  await page.fill('#password', PASSWORD);
+  await follow(page, page.getByRole('button', { name: 'Log in' }));
   const late = new Device(sandbox);
   await late.authorize();
   await late.scan(2, { 'QR Code': 5 });
@@ -125,28 +133,28 @@ test('measures, modes and periods are links that keep each other', limits, async
   const values = async () => (await page.locator('svg.chart.wide .day title').evaluateAll((titles) => titles.map((title) => title.textContent))).slice(-2).map((text) => text.split(': ')[1]);
   assert.deepEqual(await chosen(), ['Scans', 'Per day', '30 days', 'By time']);
   assert.deepEqual(await values(), ['10', '5']);
-  await page.getByRole('link', { name: 'Accumulative' }).click();
+  await follow(page, page.getByRole('link', { name: 'Accumulative' }));
   assert.deepEqual(await values(), ['10', '15']);
-  await page.getByRole('link', { name: 'Devices', exact: true }).and(page.locator('.choices a')).click();
+  await follow(page, page.getByRole('link', { name: 'Devices', exact: true }).and(page.locator('.choices a')));
   assert.deepEqual(await values(), ['2', '3']);
-  await page.getByRole('link', { name: 'Per day' }).click();
+  await follow(page, page.getByRole('link', { name: 'Per day' }));
   assert.deepEqual(await values(), ['2', '1']);
-  await page.getByRole('link', { name: 'Concurrent' }).click();
+  await follow(page, page.getByRole('link', { name: 'Concurrent' }));
   assert.deepEqual(await values(), ['2', '1']);
-  await page.getByRole('link', { name: 'All history' }).click();
+  await follow(page, page.getByRole('link', { name: 'All history' }));
   assert.deepEqual(await chosen(), ['Concurrent', 'Per day', 'All history', 'By time']);
   assert.equal(await page.locator('svg.chart.wide .day').count(), 2);
   await page.fill('#from', day);
   await page.fill('#to', day);
-  await page.locator('form', { has: page.locator('#from') }).getByRole('button').click();
+  await follow(page, page.locator('form', { has: page.locator('#from') }).getByRole('button'));
   assert.equal(await page.locator('svg.chart.wide .day').count(), 1);
   await page.fill('#from', '2030-01-01');
-  await page.locator('form', { has: page.locator('#from') }).getByRole('button').click();
+  await follow(page, page.locator('form', { has: page.locator('#from') }).getByRole('button'));
   assert.match(await page.locator('#range-error').innerText(), /later/);
   assert.equal(await page.inputValue('#from'), '2030-01-01', 'what was typed stays');
   // A click on a day leads to its details.
   await open('/admin/statistics?handshake=216998-scan&range=7');
-  await page.locator('svg.chart.wide .day rect').nth(5).click();
+  await follow(page, page.locator('svg.chart.wide .day rect').nth(5));
   assert.match(await page.locator('#day h2').innerText(), new RegExp(day));
 });
 
@@ -157,7 +165,7 @@ test('figures on Home and Statistics move by themselves', limits, async (t) => {
   await open('/admin/');
   assert.equal(await page.locator('#figure-units').innerText(), '0');
   await device.scan(2, { 'QR Code': 1234 });
-  await page.waitForFunction(() => document.querySelector('#figure-units').innerText === '1,234', null, { timeout: 20_000 });
+  await page.locator('#figure-units', { hasText: /^1,234$/ }).waitFor({ timeout: 20_000 });
   assert.equal(await page.locator('#figure-active').innerText(), '1');
   assert.deepEqual(page.trouble, []);
 });
@@ -180,8 +188,8 @@ test('without a script everything is there', limits, async (t) => {
   await history(sandbox);
   await open('/admin/statistics');
   await page.selectOption('#handshake', '216998-scan');
-  await page.locator('form', { has: page.locator('#handshake') }).getByRole('button').click();
+  await follow(page, page.locator('form', { has: page.locator('#handshake') }).getByRole('button'));
   assert.equal(await page.locator('h1').innerText(), 'Handshake code 216998-scan');
-  await page.getByRole('link', { name: '▸ 10:00–12:00' }).click();
+  await follow(page, page.getByRole('link', { name: '▸ 10:00–12:00' }));
   assert.equal(await page.locator('#day tbody tr.inner').count(), 2);
 });

@@ -211,7 +211,9 @@ fn finish(svg: &str, id: &str, class: &str, label: &str, (width, height): Size, 
     let body = svg.split_once('>').map_or("", |(_, body)| body).trim_end();
     let body = body.strip_suffix("</svg>").unwrap_or(body);
     let label = escape(label);
-    format!(r#"<svg class="{class}" viewBox="0 0 {width} {height}" role="img" aria-labelledby="{id}"><title id="{id}">{label}</title>{body}{over}</svg>"#)
+    // A picture has no links in it for those who cannot see it; a trend has.
+    let role = if over.contains("<a ") { "group" } else { "img" };
+    format!(r#"<svg class="{class}" viewBox="0 0 {width} {height}" role="{role}" aria-labelledby="{id}"><title id="{id}">{label}</title>{body}{over}</svg>"#)
 }
 
 /// A text in HTML and SVG.
