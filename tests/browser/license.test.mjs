@@ -19,13 +19,17 @@ test('settings that cannot be are refused at once, naming what to set', async ()
   const vendorPublicKey = new Signer().pem;
   const good = { vendorPublicKey, product: 'dbr', mainServerURL: 'https://main:48443', handshakeCode: '216998-line4' };
   assert.deepEqual(checkSettings(good).servers, ['https://main:48443']);
+  const keyWithAuthority = `TK1.${formats.toBase64url(Buffer.from(JSON.stringify({ servers: ['https://a'], organization_id: '', handshake_code: '216998-line4', ca: `sha256:${'0'.repeat(64)}` })))}`;
+  assert.deepEqual(checkSettings({ ...good, mainServerURL: 'http://main:80' }).servers, ['http://main:80'], 'where no authority is named, the site may do without encryption');
   const cases = [
     [{ product: '' }, 'product is not set'],
     [{ vendorPublicKey: undefined }, 'vendorPublicKey is not set'],
     [{ vendorPublicKey: '-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----' }, 'vendorPublicKey: it is damaged'],
     [{ productKey: 'eyJ' }, 'productKey cannot be used together with a handshake code'],
     [{ licenseKey: 'TK1.x' }, 'licenseKey: '],
-    [{ mainServerURL: undefined }, 'no license server and no product key is set'],
+    [{ mainServerURL: undefined, handshakeCode: undefined }, 'no license server and no product key is set'],
+    [{ certificateAuthority: `sha256:${'0'.repeat(64)}`, standbyServerURL: 'http://standby:80' }, "the server URL 'http://standby:80' has no encryption, but certificateAuthority names"],
+    [{ licenseKey: keyWithAuthority, mainServerURL: 'http://main:80' }, "the server URL 'http://main:80' has no encryption, but the license key names"],
     [{ mainServerURL: undefined, standbyServerURL: 'https://b' }, 'standbyServerURL is set, but mainServerURL is not'],
     [{ mainServerURL: 'main:48443' }, 'must start with https://'],
     [{ handshakecode: 'x' }, "there is no setting 'handshakecode'"],
@@ -90,6 +94,92 @@ test('turning the clock back does not lengthen a license', () => {
   next.learn(5_000);
   Object.assign(at, { local: 110, monotonic: 10 });
   assert.equal(next.tell(), 5_010, "the server's clock is the measure");
+});
+
+test('a clock that once ran ahead dates no use ahead, and what another tab learned later wins', () => {
+  const at = { local: 10_000, monotonic: 0 };
+  const move = (local, monotonic) => Object.assign(at, { local, monotonic });
+  const time = new formats.SiteTime(() => at);
+  time.learn(10_100);
+  move(900_000, 10);
+  assert.deepEqual([time.tell(), time.use()], [900_100, 900_100]);
+  move(10_020, 20);
+  assert.deepEqual([time.tell(), time.use()], [900_110, 10_120], 'the license goes on by the later time, use by the right one');
+  move(3_000, 30);
+  assert.equal(time.use(), 10_130, 'what a server signed has passed in any case');
+  const other = new formats.SiteTime(() => at);
+  move(10_040, 40);
+  other.begin(time.kept);
+  other.learn(10_141);
+  assert.equal(time.merge(other.kept), true);
+  assert.deepEqual([time.tell(), time.use()], [10_141, 10_141]);
+  move(20_040, 50);
+  assert.equal(other.tell(), 20_141);
+  move(20_141, 60);
+  other.learn(10_160);
+  move(10_170, 70);
+  assert.deepEqual([other.use(), other.tell()], [10_170, 10_170], 'a clock that was wrong and is set right needs no correction');
+  assert.equal(other.merge({ ...time.kept, lastSite: 900_200, learned: 1 }), false);
+  assert.equal(other.tell(), 10_170, 'what was before must not push the time ahead again');
+  other.merge({ ...other.kept, lastSite: 20_000 });
+  assert.equal(other.tell(), 20_000);
+});
+
+test('a clock that jumps makes a renewal due at once', async () => {
+  const { clock, fake, settings } = site();
+  const license = await License.initialize(settings());
+  const rounds = () => fake.asked.filter(({ path }) => path.endsWith('authorize')).length;
+  clock.advance(60);
+  clock.ms += 170_000;
+  await license.tick();
+  assert.equal(rounds(), 1, 'a little is what clocks do');
+  clock.ms += 200_000;
+  await license.tick();
+  await license.tick();
+  assert.equal(rounds(), 2);
+  clock.ms -= 200_000;
+  await license.tick();
+  assert.equal(rounds(), 3);
+  await license.close();
+});
+
+test('use is counted in its own slot after a clock that ran ahead was set right', async () => {
+  const { clock, a, b, settings } = site();
+  const license = await License.initialize(settings());
+  a.down();
+  b.down();
+  clock.ms += 2 * DAY * 1_000;
+  await license.tick();
+  clock.ms -= 2 * DAY * 1_000;
+  await license.tick();
+  license.check();
+  license.record('QR Code', 3);
+  clock.advance(180);
+  a.up();
+  await license.renew();
+  await license.report();
+  assert.deepEqual([...a.reports.values()].map(({ slot }) => slot), ['2026-11-22T05:03:00Z']);
+  await license.close();
+});
+
+test('a tab whose time ran ahead is set right by what another tab learned, and reports', async () => {
+  const { clock, a, b, settings } = site();
+  const [one, two] = [await License.initialize(settings()), await License.initialize(settings())];
+  a.down();
+  b.down();
+  clock.ms += 3 * DAY * 1_000;
+  await one.tick();
+  clock.ms -= 3 * DAY * 1_000;
+  a.up();
+  await two.renew();
+  one.record('QR Code', 2);
+  await one.flush();
+  clock.advance(400);
+  await one.tick();
+  await one.tick();
+  assert.equal(a.total(), 2);
+  await one.close();
+  await two.close();
 });
 
 test('the standby is asked when main fails, and what was kept when both do', async () => {
@@ -287,9 +377,46 @@ test('pages are counted per module, in the unit of the charge way', async () => 
   clock.advance(180);
   await license.report();
   assert.deepEqual([...a.reports.values()].map(({ unit, module, counts }) => [unit, module, counts.scanned]).sort(), [['page', 'core', 2], ['page', 'ocr', 3]]);
-  for (const [type, count, more] of [['', 1], ['x'.repeat(65), 1], ['a\nb', 1], ['a', 0], ['a', 1.5], ['a', 1, { unit: 'box' }], ['a', 1, { at: 'yesterday' }]]) {
+  for (const [type, count, more] of [['\ud800', 1], ['a', '1'], ['a', NaN], ['a', -1], ['a', 1, { module: '\n' }], ['', 1], ['x'.repeat(65), 1], ['a\nb', 1], ['a', 0], ['a', 1.5], ['a', 1, { unit: 'box' }], ['a', 1, { at: 'yesterday' }]]) {
     assert.equal(thrown(() => license.record(type, count, more)).code, 200, JSON.stringify(type));
   }
+  await license.close();
+});
+
+test('types that JavaScript has a meaning for are counted like any other', async () => {
+  const { clock, a, settings } = site();
+  const names = ['constructor', '__proto__', 'toString', 'hasOwnProperty', 'QR Code'];
+  const license = await License.initialize(settings());
+  for (const count of [1, 2]) {
+    for (const name of names) license.record(name, count);
+    await license.flush();
+  }
+  clock.advance(180);
+  await license.report();
+  assert.deepEqual([...a.reports.values()].map(({ counts }) => Object.entries(counts).sort()), [names.map((name) => [name, 3]).sort()]);
+  await license.close();
+});
+
+test('what a server names after something of JavaScript is no more than a name', async () => {
+  const { clock, fake, a, b, settings } = site();
+  a.answer = (path, request) => (path.endsWith('authorize') ? a.authorize(request, { hid: '__proto__' }) : { ...a.take(request), origin: 'constructor', safe: {} });
+  const license = await License.initialize(settings());
+  license.record('QR Code', 2);
+  clock.advance(180);
+  await license.report();
+  await license.renew();
+  assert.match(fake.asked.at(-1).content.ticket, /^ticket \d+ of a$/);
+  a.down();
+  await license.renew();
+  await license.tick();
+  assert.equal(b.total(), 2, 'nobody said that the report is safe');
+  b.answer = (path, request) => (path.endsWith('reports') ? { ...b.take(request), safe: null } : b.usual(path, request));
+  license.record('QR Code', 2);
+  clock.advance(180);
+  const warnings = [];
+  license.on('warning', ({ code }) => warnings.push(code));
+  await license.report();
+  assert.deepEqual(warnings, [302]);
   await license.close();
 });
 
@@ -324,7 +451,7 @@ test('counts are on disk after a flush, and a report that failed goes after the 
   a.up();
   clock.advance(400);
   await next.tick();
-  await next.flush();
+  await next.tick();
   assert.equal(a.total(), 7, 'a failed submission makes a renewal due, and that sends');
   await next.close();
   await license.close();
@@ -340,11 +467,11 @@ test('a report that is not safe yet is sent again when another server answers', 
   await license.report();
   assert.equal(a.total(), 3);
   await license.renew();
-  await license.flush();
+  await license.tick();
   assert.equal(fake.asked.filter(({ path }) => path.endsWith('reports')).length, 1, 'the same server is not asked again');
   a.down();
   await license.renew();
-  await license.flush();
+  await license.tick();
   assert.deepEqual([...b.reports.keys()], [...a.reports.keys()], 'under the same id');
   await license.close();
 });
@@ -366,13 +493,13 @@ test('rejected reports are dropped or wait, by their code', async () => {
   await license.report();
   reject(203);
   await license.renew();
-  await license.flush();
+  await license.tick();
   reject(201);
   await license.renew();
-  await license.flush();
+  await license.tick();
   a.up();
   await license.renew();
-  await license.flush();
+  await license.tick();
   assert.deepEqual([events, a.total()], [[[0, []], [0, []], [0, [[201, 2]]]], 0]);
   await license.close();
 });
@@ -460,6 +587,98 @@ test('instances are taken within what is granted, and shared by all that use one
   await two.close();
 });
 
+test('instances are never granted twice, and only whole numbers are', async () => {
+  const { settings } = site();
+  const license = await License.initialize(settings());
+  const other = await License.initialize(settings());
+  assert.equal(license.idleInstances, 4);
+  const tries = await Promise.allSettled([license.takeInstances(3), license.takeInstances(3), other.takeInstances(3)]);
+  assert.deepEqual([tries.map(({ status }) => status), license.idleInstances, other.idleInstances], [['fulfilled', 'rejected', 'rejected'], 1, 1]);
+  for (const bad of [0, -50, '2', NaN, 1.5, Infinity, null, {}]) {
+    for (const name of ['takeInstances', 'giveBackInstances']) {
+      const error = await failure(license[name](bad));
+      assert.deepEqual([error.code, /^number: .* is not a whole number from 1 to 1000000000$/.test(error.message)], [200, true], error.message);
+    }
+  }
+  await license.giveBackInstances(2);
+  await other.flush();
+  assert.deepEqual([license.idleInstances, other.idleInstances], [3, 3]);
+  await license.giveBackInstances(9);
+  assert.equal(license.idleInstances, 4);
+  await license.close();
+  assert.equal(license.idleInstances, 0);
+  await other.close();
+});
+
+test('a session shows that it lives before what it holds can be seen, and is looked for after that', async () => {
+  const { storage, settings } = site();
+  const log = [];
+  const watched = {
+    transact: (prefixes, work) => {
+      if (prefixes.includes('held/')) log.push('read');
+      return storage.transact(prefixes, (records) => {
+        const result = work(records);
+        if ([...records.changed].some((key) => key.startsWith('held/'))) log.push('write');
+        return result;
+      });
+    },
+    lock: (...given) => storage.lock(...given),
+    holdSession: async () => {
+      await new Promise((resolve) => setTimeout(resolve, 10));
+      log.push('lives');
+      return () => log.push('ends');
+    },
+    aliveSessions: async () => {
+      log.push('look');
+      return new Set();
+    },
+  };
+  await storage.transact([], (records) => records.put('held/gone', 3));
+  const license = await License.initialize(settings({ storage: watched }));
+  await license.takeInstances(4);
+  await license.giveBackInstances(4);
+  assert.equal(log.includes('ends'), false, 'whoever holds some again is never unseen in between');
+  await license.close();
+  assert.deepEqual(log.slice(0, 5), ['lives', 'read', 'look', 'read', 'write']);
+  assert.equal(log.at(-1), 'ends');
+});
+
+test('counts are on disk in their time while a server is silent', { timeout: 20_000 }, async () => {
+  const { clock, fake, a, storage, settings } = site();
+  let answer = () => {};
+  const kept = () => storage.transact(['open/', 'report/'], (records) => [...records.entries('open/'), ...records.entries('report/')].flatMap(([, { report }]) => Object.values(report.counts)).reduce((sum, count) => sum + count, 0));
+  const wait = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+  const license = await License.initialize(settings({ flushSeconds: 1 }));
+  a.answer = () => new Promise((resolve) => (answer = () => resolve({ status: 503 })));
+  clock.advance(3 * DAY);
+  await wait(1_500);
+  assert.equal(fake.asked.filter(({ path }) => path.endsWith('authorize')).length, 2, 'it is asked, and silent');
+  license.record('QR Code', 3);
+  await license.flush();
+  assert.equal(await kept(), 3, 'at once when asked to');
+  license.record('QR Code', 4);
+  await wait(1_500);
+  assert.equal(await kept(), 7, 'and by itself');
+  await license.takeInstances(2);
+  a.up();
+  answer();
+  await license.close();
+});
+
+test('counts are on disk when their slot ends', { timeout: 20_000 }, async () => {
+  const { clock, storage, settings } = site();
+  const begun = Date.now();
+  const start = Date.parse('2026-11-22T05:05:58.900Z');
+  clock.ms = start;
+  const license = await License.initialize(settings({ flushSeconds: 60, now: () => start + Date.now() - begun, monotonic: () => performance.now() }));
+  license.record('QR Code', 3);
+  const running = setInterval(() => {}, 1_000);
+  await new Promise((resolve) => setTimeout(resolve, 3_000));
+  clearInterval(running);
+  assert.equal(await storage.transact(['open/'], (records) => records.entries('open/').length), 1);
+  await license.close();
+});
+
 test('a timer does what is due without being asked', { timeout: 20_000 }, async () => {
   const { clock, a, settings } = site();
   const license = await License.initialize(settings({ flushSeconds: 1 }));
@@ -501,6 +720,51 @@ test('release tells the server and ends the license', async () => {
   assert.equal((await failure(License.initialize(settings()))).code, 302, 'what was given back is not kept');
 });
 
+test('a license is given back only after all that was done is told', async () => {
+  const { clock, fake, a, b, storage, settings } = site();
+  const license = await License.initialize(settings());
+  const other = await License.initialize(settings({ product: 'dwt' }));
+  license.record('QR Code', 2);
+  clock.advance(180);
+  a.down();
+  b.down();
+  await license.report();
+  license.record('QR Code', 3);
+  other.record('scanned', 4);
+  await other.flush();
+  const error = await failure(license.release());
+  assert.deepEqual([error.code, license.isLicensed()], [302, true]);
+  assert.match(error.message, /was not given back, because what was done could not be reported/);
+  b.up();
+  a.answer = (path, request) => (path.endsWith('release') ? { status: 503, code: 100, detail: 'busy' } : a.usual(path, request));
+  await license.release();
+  assert.deepEqual(fake.asked.slice(-3).map(({ server, path }) => [server, path.split('/').at(-1)]), [['a', 'reports'], ['a', 'release'], ['b', 'release']]);
+  assert.deepEqual([a.total(), await storage.transact(['open/'], (records) => records.entries('open/').length)], [5, 1], 'the slot that goes on too, but not the other application’s');
+  await other.close();
+});
+
+test('what was done before settings changed is carried too', async () => {
+  const { clock, a, b, settings } = site();
+  const first = await License.initialize(settings());
+  first.record('QR Code', 2);
+  await first.close();
+  const second = await License.initialize(settings({ edition: 'mobile' }));
+  a.down();
+  b.down();
+  second.record('QR Code', 3);
+  clock.advance(180);
+  const { client_uuid, authorization, reports, further } = formats.readCarried('reports', (await second.reportsByHand()).line);
+  const counts = (list) => list.map((report) => report.counts);
+  assert.deepEqual([client_uuid, counts(reports), further.map((group) => counts(group.reports))], [second.status.clientUuid, [{ 'QR Code': 3 }], [[{ 'QR Code': 2 }]]]);
+  assert.notEqual(further[0].authorization, authorization);
+  await second.importReceipt(formats.writeCarried('receipt', a.take({ reports })).line);
+  const rest = formats.readCarried('reports', (await second.reportsByHand()).line);
+  assert.deepEqual([counts(rest.reports), rest.authorization, rest.further], [[{ 'QR Code': 2 }], further[0].authorization, undefined], 'what the receipt does not speak of is kept');
+  await second.importReceipt(formats.writeCarried('receipt', a.take(rest)).line);
+  assert.equal(await second.reportsByHand(), null);
+  await second.close();
+});
+
 test('a device without network carries its request, and its reports, by hand', async () => {
   const { clock, fake, a, settings } = site();
   const { line, file } = await License.requestByHand(settings());
@@ -521,6 +785,63 @@ test('a device without network carries its request, and its reports, by hand', a
   await license.importReceipt(receipt.line);
   assert.deepEqual([a.total(), await license.reportsByHand()], [6, null]);
   await license.close();
+});
+
+test('an authorization is not stretched by the time it was carried', async () => {
+  const { clock, fake, a, settings } = site();
+  const { line } = await License.requestByHand(settings());
+  const answer = formats.writeCarried('authorization', a.authorize(formats.readCarried('request', line)));
+  for (const server of Object.values(fake.servers)) server.down();
+  clock.advance(6 * DAY);
+  await License.importAuthorization(settings(), answer.line);
+  clock.advance(DAY - 60);
+  await (await License.initialize(settings())).close();
+  clock.advance(60);
+  assert.equal((await failure(License.initialize(settings()))).code, 305);
+});
+
+test('a device whose clock stands in the past counts by hand in a time that a server can take', async () => {
+  const { clock, a, settings } = site();
+  const answerTo = ({ line }) => formats.writeCarried('authorization', a.authorize(formats.readCarried('request', line))).line;
+  const answer = answerTo(await License.requestByHand(settings()));
+  clock.ms = 0;
+  const alone = (more) => settings({ mainServerURL: undefined, standbyServerURL: undefined, ...more });
+  await License.importAuthorization(alone(), answer);
+  const license = await License.initialize(alone());
+  license.record('QR Code', 2);
+  clock.advance(180);
+  const { reports } = formats.readCarried('reports', (await license.reportsByHand()).line);
+  assert.deepEqual(reports.map(({ slot }) => slot), ['2026-11-22T05:03:00Z']);
+  await license.close();
+});
+
+test('where no server is set, a license is carried by hand', async () => {
+  const { clock, fake, a, settings } = site();
+  const alone = (more) => settings({ mainServerURL: undefined, standbyServerURL: undefined, ...more });
+  const none = await failure(License.initialize(alone()));
+  assert.deepEqual([none.code, none.failures], [302, []]);
+  assert.match(none.message, /no server is set, and no authorization was carried here: .*requestByHand/);
+  const { line } = await License.requestByHand(alone());
+  await License.importAuthorization(alone(), formats.writeCarried('authorization', a.authorize(formats.readCarried('request', line))).line);
+  const license = await License.initialize(alone());
+  const warnings = [];
+  license.on('warning', ({ code }) => warnings.push(code));
+  assert.deepEqual([license.status.origin, license.status.failures], ['carried', []]);
+  license.record('QR Code', 6);
+  clock.advance(200);
+  await license.tick();
+  await license.report();
+  await license.renew();
+  assert.match((await failure(license.release())).message, /carry the report file to the license server, whose administrator releases the device/);
+  const carried = formats.readCarried('reports', (await license.reportsByHand()).line);
+  await license.importReceipt(formats.writeCarried('receipt', a.take(carried)).line);
+  assert.deepEqual([a.total(), await license.reportsByHand(), warnings], [6, null, []]);
+  clock.advance(7 * DAY);
+  await license.tick();
+  assert.equal(license.status.error.code, 305);
+  await license.close();
+  assert.match((await failure(License.initialize(alone()))).message, /carried here has ended: carry a new request/);
+  assert.equal(fake.asked.length, 0);
 });
 
 test('sealed requests say nothing on their way, and a server without a trusted sealing key gets none', async () => {
@@ -578,7 +899,7 @@ test('two processes that renew at the same time ask once', async () => {
   const before = fake.asked.length;
   clock.advance(2 * DAY);
   await Promise.all([one.tick(), two.tick()]);
-  await Promise.all([one.flush(), two.flush()]);
+  await Promise.all([one.tick(), two.tick()]);
   const asked = fake.asked.slice(before).filter(({ path }) => path.endsWith('authorize'));
   assert.equal(asked.length, 1);
   assert.equal(one.status.expiresAt.getTime(), two.status.expiresAt.getTime());
@@ -598,10 +919,12 @@ test('a cache that cannot be used is told with what to do, and counts wait', asy
   isBroken = true;
   license.record('QR Code', 4);
   await license.flush();
+  assert.equal((await failure(license.release())).code, 306);
+  license.check();
   isBroken = false;
   clock.advance(180);
   await license.report();
-  assert.deepEqual([warnings, a.total()], [[306], 4]);
+  assert.deepEqual([warnings, a.total()], [[306, 306], 4]);
   await license.close();
   const path = await folder(t);
   const error = await failure(License.initialize({ ...settings({ storage: undefined }), dataFolder: `${path}/\0` }));

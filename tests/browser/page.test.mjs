@@ -120,7 +120,7 @@ test('offline the page works on, and reports when the network is back', limits, 
   await page.context().setOffline(false);
   await page.evaluate(async () => {
     await license.renew();
-    await license.flush();
+    await license.tick();
   });
   assert.equal(await sandbox.total(), 4);
   await sandbox.stop();
@@ -201,6 +201,7 @@ test('instances are shared between tabs, and those of a closed tab are free agai
   for (const each of [page, tab]) await each.evaluate((given) => begin(given), settings({ handshakeCode: '216998-instances', instances: 4 }));
   await tab.evaluate(() => license.takeInstances(3));
   assert.equal((await page.evaluate(() => failed(license.takeInstances(2)))).code, 120);
+  assert.deepEqual([await page.evaluate(() => license.idleInstances), await tab.evaluate(() => license.idleInstances)], [1, 1]);
   await tab.close();
   // The browser takes a moment to see that the tab is gone.
   let error = {};
@@ -219,6 +220,47 @@ test('refusals reach the page with what to tell whom', limits, async (t) => {
   await sandbox.faults({ refuse: 120 });
   const limit = await fail();
   assert.deepEqual([limit.code, limit.userMessage], [120, 'All licenses are in use or used up. Please try again later, or ask your administrator for more.']);
+});
+
+test('a page that ends sends no more than a browser lets it, and nothing is lost', limits, async (t) => {
+  const { sandbox, page, open, settings } = await setUp(t);
+  await open();
+  await page.evaluate(async (given) => {
+    window.sizes = [];
+    const send = (url, request) => {
+      if (request.isLast) sizes.push(request.body.length);
+      return Tollkeeper.platform.send(url, request);
+    };
+    await begin({ ...given, send });
+    for (let slot = 0; slot < 200; slot += 1) {
+      for (let type = 0; type < 20; type += 1) license.record(`${'ä'.repeat(20)} ${type}`, 1, { at: Date.now() - 400_000 - slot * 180_000 });
+    }
+    await license.flush();
+    dispatchEvent(new Event('pagehide'));
+  }, settings());
+  const [size, ...more] = await page.evaluate(() => sizes);
+  assert.ok(size > 50_000 && size < 65_536 && more.length === 0, `${size}`);
+  await page.evaluate(() => license.report());
+  assert.equal(await sandbox.total(), 4_000);
+});
+
+test('where nothing can be stored the page is told what to do, and may do without', limits, async (t) => {
+  const { page, open, settings } = await setUp(t);
+  const blocked = [
+    () => Object.defineProperty(globalThis, 'indexedDB', { value: undefined }),
+    () => (IDBFactory.prototype.open = () => { throw new DOMException('denied', 'SecurityError'); }),
+  ];
+  for (const block of blocked) {
+    await open();
+    await page.evaluate(block);
+    const error = await page.evaluate((given) => failed(begin(given)), settings());
+    assert.equal(error.code, 306);
+    assert.match(error.message, /allow this site to store data; private windows and blocked cookies forbid it/);
+    assert.match(error.userMessage, /cannot store its license on this device/);
+    const status = await page.evaluate((given) => begin({ ...given, storage: Tollkeeper.memoryStorage() }), settings());
+    assert.equal(status.origin, 'server');
+    await page.evaluate(() => license.close());
+  }
 });
 
 test('a page without a secure context is told what it lacks', limits, async (t) => {
@@ -279,5 +321,25 @@ test('the example page authorizes, counts and tells what is wrong', limits, asyn
   await page.getByLabel('License key').fill('TK1.x');
   await page.getByRole('button', { name: 'Get the license' }).click();
   await page.getByText('-20301', { exact: false }).first().waitFor();
+  assert.deepEqual(page.trouble, []);
+});
+
+test('the example page shows what was asked for as no problem, and what is wrong in view', limits, async (t) => {
+  const { sandbox, site, page } = await setUp(t);
+  await page.setViewportSize({ width: 400, height: 700 });
+  const fragment = new URLSearchParams({ licenseKey: sandbox.licenseKey(), vendorPublicKey: sandbox.vendorPublicKey, product: 'dbr' });
+  await page.goto(`${site.url}/example.html#${fragment}`);
+  const get = page.getByRole('button', { name: 'Get the license' });
+  await get.click();
+  await page.getByRole('button', { name: 'Send reports now' }).click();
+  await page.getByText('nothing to send yet').waitFor();
+  await page.getByRole('button', { name: 'Give back' }).click();
+  await page.getByText('The license was given back').waitFor();
+  assert.equal(await page.getByRole('alert').isVisible(), false);
+  await page.getByLabel('License key').fill('TK1.x');
+  await get.click();
+  const box = await page.getByRole('alert').boundingBox();
+  assert.ok(box.y >= 0 && box.y + box.height <= 700, JSON.stringify(box));
+  assert.equal(await page.evaluate('document.documentElement.scrollWidth'), 400);
   assert.deepEqual(page.trouble, []);
 });

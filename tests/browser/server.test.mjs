@@ -6,8 +6,10 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import { writeFile, readFile } from 'node:fs/promises';
-import { Sandbox, TestClock, Tollkeeper, afterwards, failure, folder, thrown, tollkeeper } from './support.mjs';
+import { existsSync } from 'node:fs';
+import { readFile, utimes, writeFile } from 'node:fs/promises';
+import { FileStorage } from '../../static/sdk/javascript/tollkeeper-node.mjs';
+import { Sandbox, TestClock, Tollkeeper, afterwards, failure, folder, sdkFolder, thrown, tollkeeper } from './support.mjs';
 
 const { License } = Tollkeeper;
 const limits = { timeout: 60_000 };
@@ -24,6 +26,18 @@ async function proxy(t, target, change) {
   await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
   afterwards(t, () => server.close());
   return `http://127.0.0.1:${server.address().port}`;
+}
+
+/** Another process takes the lock of a cache and does this; ends when it has ended. */
+async function heldElsewhere(cache, then) {
+  const script = `import { FileStorage } from ${JSON.stringify(new URL('tollkeeper-node.mjs', sdkFolder).href)};
+    await new FileStorage(${JSON.stringify(cache)}).lock('state', 1000, async () => { ${then}; await new Promise((resolve) => setTimeout(resolve, 10_000)); });`;
+  const { signal } = await promisify(execFile)(process.execPath, ['--input-type=module', '--eval', script]).catch((error) => error);
+  assert.equal(signal, 'SIGKILL');
+}
+
+async function untilHeld(cache) {
+  for (let tries = 0; tries < 200 && !existsSync(join(cache, 'state.lock')); tries += 1) await new Promise((resolve) => setTimeout(resolve, 10));
 }
 
 /** Ends the license with the test. */
@@ -63,7 +77,7 @@ test('the application works on while the server is gone, and reports when it is 
   await sandbox.startAgain();
   await sandbox.moveClock({ advance: '10m' });
   await later.renew();
-  await later.flush();
+  await later.tick();
   assert.deepEqual([later.status.origin, await sandbox.total()], ['server', 13]);
 });
 
@@ -101,7 +115,7 @@ test('a report whose answer is lost counts once', limits, async (t) => {
   await license.report();
   await sandbox.faults({ drop_reports: false });
   await license.renew();
-  await license.flush();
+  await license.tick();
   assert.deepEqual([events, await sandbox.total()], [[302, [0, 1]], 9]);
 });
 
@@ -214,7 +228,7 @@ test('a process that was killed while it wrote leaves a cache that works', limit
   await first.close();
   // What such a process leaves: its lock, and changes of which one file was written.
   const cache = join(dataFolder, 'node');
-  await writeFile(join(cache, 'state.lock'), JSON.stringify({ pid: 2 ** 22 + 1, host: (await import('node:os')).hostname(), id: 'x' }));
+  await heldElsewhere(cache, 'process.kill(process.pid, "SIGKILL")');
   const open = JSON.parse(await readFile(join(cache, 'open.json'), 'utf8'));
   const [[key, value]] = Object.entries(open);
   value.report.counts['QR Code'] = 9;
@@ -225,6 +239,38 @@ test('a process that was killed while it wrote leaves a cache that works', limit
   const next = await licensed(t, { ...settings, ...clock.settings });
   await next.report();
   assert.equal(await sandbox.total(), 9);
+});
+
+test('a lock is taken over when its holder was not seen to live, whatever the clocks say', limits, async (t) => {
+  const cache = await folder(t);
+  const storage = new FileStorage(cache);
+  const path = join(cache, 'ask.lock');
+  const take = (waitMs) => storage.lock('ask', waitMs, async () => 'taken');
+  const now = performance.now.bind(performance);
+  t.mock.method(performance, 'now', () => now() * 50);
+  // A process of another machine, whose clock is an hour behind; it lives as long as it touches its lock.
+  let beats = 0;
+  const touch = () => utimes(path, new Date(), new Date(Date.now() - 3_600_000 - (beats += 1) * 1_000));
+  await writeFile(path, JSON.stringify({ pid: 1, processes: 'elsewhere', id: 'x' }));
+  await touch();
+  const living = setInterval(() => void touch(), 40);
+  assert.equal((await failure(take(60_000))).code, 302, 'it lives, however old its lock looks');
+  clearInterval(living);
+  assert.equal((await failure(take(20_000))).code, 302, 'it may still live');
+  assert.equal(await take(40_000), 'taken');
+});
+
+test('a process that lives keeps its lock, and one that ended does not', limits, async (t) => {
+  const cache = await folder(t);
+  const storage = new FileStorage(cache);
+  const living = heldElsewhere(cache, 'setTimeout(() => process.kill(process.pid, "SIGKILL"), 1500)');
+  await untilHeld(cache);
+  assert.equal((await failure(storage.lock('state', 300, async () => {}))).code, 302);
+  await living;
+  assert.equal(await storage.lock('state', 300, async () => 'taken'), 'taken');
+  const session = await storage.holdSession('me');
+  assert.deepEqual([...(await storage.aliveSessions())], ['me']);
+  session();
 });
 
 test('instances and seats are taken and given back', limits, async (t) => {
@@ -238,6 +284,7 @@ test('instances and seats are taken and given back', limits, async (t) => {
   assert.equal((await failure(other.takeInstances(2))).code, 120);
   await license.giveBackInstances(1);
   await other.takeInstances(2);
+  assert.equal(other.idleInstances, 0);
   const devices = JSON.parse(await tollkeeper('device', 'list', '--data', sandbox.data, '--json')).length;
   const seats = async () => JSON.parse(await tollkeeper('device', 'list', '--data', sandbox.data, '--json')).flatMap((device) => device.seats.map(({ item_id }) => item_id % 100));
   const seat = await licensed(t, sandbox.settings({ handshakeCode: '216998-quarter', dataFolder: await folder(t) }));
@@ -275,6 +322,28 @@ test('a device without network is served by files', limits, async (t) => {
   await tollkeeper('device', 'import-reports', path('reports.txt'), '--out', path('receipt.txt'), '--data', sandbox.data);
   await license.importReceipt(await readFile(path('receipt.txt'), 'utf8'));
   assert.deepEqual([await sandbox.total(), await license.reportsByHand()], [8, null]);
+});
+
+test('what was done before settings changed is carried by files too', limits, async (t) => {
+  const sandbox = await Sandbox.start(t);
+  const dataFolder = await folder(t);
+  const path = (name) => join(dataFolder, name);
+  const settings = sandbox.settings({ dataFolder });
+  const before = await License.initialize(settings);
+  before.record('QR Code', 3, { at: Date.now() - 400_000 });
+  await before.close();
+  const license = await licensed(t, { ...settings, productVersion: '9.6.30' });
+  license.record('QR Code', 4, { at: Date.now() - 400_000 });
+  const carry = async ({ file }) => {
+    await writeFile(path('reports.txt'), file);
+    await tollkeeper('device', 'import-reports', path('reports.txt'), '--out', path('receipt.txt'), '--data', sandbox.data);
+    await license.importReceipt(await readFile(path('receipt.txt'), 'utf8'));
+  };
+  await carry(await license.reportsByHand());
+  // A server that reads only the first part leaves the rest for the next time.
+  const rest = await license.reportsByHand();
+  if (rest !== null) await carry(rest);
+  assert.deepEqual([await sandbox.total(), await license.reportsByHand()], [7, null]);
 });
 
 test('sealed bodies hide everything from a proxy that ends TLS', limits, async (t) => {

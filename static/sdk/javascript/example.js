@@ -7,6 +7,7 @@ const ORIGINS = { server: 'given by the server in this visit', cache: 'kept from
 
 let license = null;
 let scans = 0;
+let isLeaving = false;
 
 // Links may bring the settings along: example.html#licenseKey=TK1.…&vendorPublicKey=…&product=dbr
 for (const [name, value] of new URLSearchParams(location.hash.slice(1))) {
@@ -20,7 +21,7 @@ form.addEventListener('submit', (event) => {
 });
 at('sandbox').addEventListener('click', () => void busily(at('sandbox'), fillFromSandbox));
 at('count').addEventListener('click', () => void busily(null, count));
-at('report').addEventListener('click', () => void busily(at('report'), () => license.report()));
+at('report').addEventListener('click', () => void busily(at('report'), report));
 at('release').addEventListener('click', () => void busily(at('release'), giveBack));
 
 async function begin() {
@@ -34,6 +35,7 @@ async function begin() {
   license.on('warning', (error) => tell(error));
   scans = 0;
   show(license.status);
+  at('license').scrollIntoView({ block: 'nearest' });
 }
 
 function count() {
@@ -43,17 +45,33 @@ function count() {
   showUse();
 }
 
+async function report() {
+  let isSent = false;
+  const stopListening = license.on('report', () => (isSent = true));
+  await license.report();
+  stopListening();
+  if (!isSent && at('problem').hidden) at('lastReport').textContent = `${new Date().toLocaleTimeString()}: nothing to send yet`;
+}
+
 async function giveBack() {
-  await license.release();
+  // That there is no license afterwards is what was asked for.
+  isLeaving = true;
+  try {
+    await license.release();
+  } finally {
+    isLeaving = false;
+  }
   license = null;
   showUse();
   at('badge').textContent = 'The license was given back';
-  at('badge').className = 'badge bad';
+  at('badge').className = 'badge';
 }
 
 /** `tollkeeper sandbox` tells everybody its keys; a real server does not have this path. */
 async function fillFromSandbox() {
-  const answer = await fetch('/sandbox');
+  const answer = await fetch('/sandbox').catch((error) => {
+    throw new LicenseError(302, `this server cannot be reached (${error.message})`);
+  });
   if (!answer.ok) throw new LicenseError(301, 'this server is no sandbox: start one with "tollkeeper sandbox", or paste the license key of your handshake code');
   const { handshake_codes, vendor_public_key } = await answer.json();
   form.elements.licenseKey.value = handshake_codes.find(({ handshake_code }) => handshake_code.endsWith('-scan')).license_key;
@@ -64,7 +82,11 @@ async function fillFromSandbox() {
 // ---- what is shown ---------------------------------------------------------------------------
 
 async function busily(button, work) {
-  if (button !== null) button.disabled = true;
+  const words = button?.textContent;
+  if (button !== null) {
+    button.disabled = true;
+    button.textContent = button.dataset.busy ?? words;
+  }
   at('problem').hidden = true;
   try {
     await work();
@@ -72,7 +94,10 @@ async function busily(button, work) {
     if (!(error instanceof LicenseError)) throw error;
     tell(error);
   } finally {
-    if (button !== null) button.disabled = false;
+    if (button !== null) {
+      button.disabled = false;
+      button.textContent = words;
+    }
   }
 }
 
@@ -85,6 +110,7 @@ function tell(error) {
   at('failures').replaceChildren(...failures.map(({ server, code, message }) => element('li', `${server}: ${code}, ${message}`)));
   at('problem').hidden = false;
   if (license === null) at('license').hidden = true;
+  at('problem').scrollIntoView({ block: 'nearest' });
 }
 
 function show(status) {
@@ -101,9 +127,12 @@ function show(status) {
     ['This device', status.clientUuid],
   ];
   at('facts').replaceChildren(...facts.filter(([, fact]) => fact).flatMap(([name, fact]) => [element('dt', name), element('dd', fact)]));
-  if (status.error !== null) tell(status.error);
+  if (status.error !== null && !isLeaving) tell(status.error);
   showUse();
 }
+
+// What is counted now goes out when its slot is over, which moves on.
+setInterval(showUse, 5_000);
 
 function showUse() {
   at('use').hidden = license === null;

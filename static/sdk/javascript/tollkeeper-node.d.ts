@@ -9,7 +9,7 @@ export class FileStorage implements Storage {
   constructor(folder: string);
   transact<T>(prefixes: string[], work: (records: Records) => T): Promise<T>;
   lock<T>(name: string, waitMs: number, work: () => Promise<T>): Promise<T>;
-  holdSession(session: string): () => void;
+  holdSession(session: string): Promise<() => void>;
   aliveSessions(): Promise<Set<string>>;
 }
 

@@ -3,8 +3,8 @@
  * trusted by the fingerprint in the license key, and the machine's own UUID where it is wanted.
  */
 import { createHash, randomUUID } from 'node:crypto';
-import { existsSync, readFileSync, readdirSync } from 'node:fs';
-import { mkdir, open, readFile, readdir, rename, stat, unlink, utimes } from 'node:fs/promises';
+import { existsSync, readFileSync, readdirSync, readlinkSync } from 'node:fs';
+import { mkdir, open, readFile, readdir, rename, unlink, utimes } from 'node:fs/promises';
 import { request as httpRequest } from 'node:http';
 import { request as httpsRequest } from 'node:https';
 import { homedir, hostname } from 'node:os';
@@ -16,7 +16,7 @@ const { LicenseError, formats } = Tollkeeper;
 
 // ---- cache ---------------------------------------------------------------------------------
 
-/** A lock that its holder did not renew for so long belongs to nobody any more: on another machine, and here, where a process may have been busy, but its number may also be another's by now. */
+/** A lock that its holder was not seen to renew for so long belongs to nobody any more: on another machine, and here, where a process may have been busy, but its number may also be another's by now. */
 const STALE_MS = 30_000;
 const STALE_HERE_MS = 120_000;
 const RENEW_MS = 5_000;
@@ -66,7 +66,7 @@ export class FileStorage {
     this.#ready ??= mkdir(this.#folder, { recursive: true, mode: 0o700 });
     await this.#guarded(() => this.#ready);
     const path = join(this.#folder, `${name}.lock`);
-    const own = JSON.stringify({ pid: process.pid, host: hostname(), id: randomUUID() });
+    const own = holderOf(randomUUID());
     const giveUpAt = performance.now() + waitMs;
     while (!(await this.#guarded(() => takeLock(path, own)))) {
       if (performance.now() > giveUpAt) throw new LicenseError(302, `another process has held ${path} for too long: wait until it has done, or end it`);
@@ -81,14 +81,14 @@ export class FileStorage {
     }
   }
 
-  /** Shows other processes that this one lives: a file of its own, by its process id. */
-  holdSession(session) {
+  /** Shows other processes that this one lives, from when the promise is kept: a file of its own, by its process id. */
+  async holdSession(session) {
     const path = join(this.#folder, `session-${session}.lock`);
-    const made = takeLock(path, JSON.stringify({ pid: process.pid, host: hostname(), id: session })).catch(() => false);
+    await this.#guarded(() => takeLock(path, holderOf(session)));
     const stopRenewing = keepRenewing(path);
     return () => {
       stopRenewing();
-      void made.then(() => unlink(path)).catch(() => {});
+      void unlink(path).catch(() => {});
     };
   }
 
@@ -178,6 +178,18 @@ function keepRenewing(path) {
   return () => clearInterval(timer);
 }
 
+/** Where process numbers mean the same: one boot of one machine, one container. `null` where the system does not tell. */
+const PROCESSES = (() => {
+  if (process.platform !== 'linux') return hostname();
+  try {
+    return [hostname(), readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim(), readlinkSync('/proc/self/ns/pid')].join(' ');
+  } catch {
+    return null;
+  }
+})();
+
+const holderOf = (id) => JSON.stringify({ pid: process.pid, processes: PROCESSES, id });
+
 /** Whether the lock could be taken. */
 async function takeLock(path, own) {
   try {
@@ -193,9 +205,8 @@ async function takeLock(path, own) {
   const breaker = `${path}.stale`;
   try {
     await (await open(breaker, 'wx', 0o600)).close();
-  } catch (error) {
-    const age = await stat(breaker).then((found) => Date.now() - found.mtimeMs, () => 0);
-    if (age > STALE_MS) await unlink(breaker).catch(() => {});
+  } catch {
+    if (await isStale(breaker)) await unlink(breaker).catch(() => {});
     return false;
   }
   if (await isStale(path)) await unlink(path).catch(() => {});
@@ -203,22 +214,45 @@ async function takeLock(path, own) {
   return false;
 }
 
+/** Locks as they were last seen, and since when they have looked so by a clock that nobody sets. */
+const seen = new Map();
+
+/**
+ * Whether nobody holds this lock any more: its process is known to have ended, or it was not
+ * renewed all the while that this process has watched it. Its age says nothing: clocks of two
+ * machines differ, and each may be set.
+ */
 async function isStale(path) {
+  let text;
+  let look;
   try {
-    const age = Date.now() - (await stat(path)).mtimeMs;
-    const text = await readFile(path, 'utf8');
-    // Just made, and not written yet.
-    if (text === '') return age > STALE_MS;
-    const holder = JSON.parse(text);
-    return !isAlive(holder) || age > (holder.host === hostname() ? STALE_HERE_MS : STALE_MS);
+    // Opened anew, so that a file system over the network tells what is there now.
+    const handle = await open(path, 'r');
+    try {
+      text = await handle.readFile('utf8');
+      look = `${(await handle.stat()).mtimeMs} ${text}`;
+    } finally {
+      await handle.close();
+    }
   } catch {
+    seen.delete(path);
     return false;
   }
+  const now = performance.now();
+  const known = seen.get(path);
+  if (known?.look !== look) seen.set(path, { look, since: now });
+  const watchedMs = known?.look === look ? now - known.since : 0;
+  let holder = {};
+  try {
+    holder = JSON.parse(text);
+  } catch {
+    // Just made and not written yet, or by a process that died just then.
+  }
+  const isHere = PROCESSES !== null && holder.processes === PROCESSES;
+  return (isHere && !isAlive(holder.pid)) || watchedMs > (isHere ? STALE_HERE_MS : STALE_MS);
 }
 
-/** Whether the process lives. Of one on another machine nobody can tell: its lock's age decides. */
-function isAlive({ pid, host }) {
-  if (host !== hostname()) return true;
+function isAlive(pid) {
   try {
     process.kill(pid, 0);
     return true;

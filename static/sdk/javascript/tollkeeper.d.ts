@@ -89,7 +89,8 @@ export interface Storage {
   transact<T>(prefixes: string[], work: (records: Records) => T): Promise<T>;
   /** Keeps everybody else on this device out while `work` runs. */
   lock<T>(name: string, waitMs: number, work: () => Promise<T>): Promise<T>;
-  holdSession?(session: string): () => void;
+  /** Shows everybody on this device that this session lives, before the promise is kept; the function that it gives ends that. */
+  holdSession?(session: string): Promise<() => void>;
   aliveSessions?(): Promise<Set<string>>;
   close?(): Promise<void>;
 }
@@ -225,8 +226,11 @@ export class License {
   record(type: string, count?: number, more?: { module?: string; at?: Date | number; unit?: Unit }): void;
   /** Takes instances within what is granted; rejects with 120 when there are not so many. */
   takeInstances(number?: number): Promise<void>;
+  /** Gives instances back; more than are held here are all of them. */
   giveBackInstances(number?: number): Promise<void>;
-  /** Puts what was counted on disk now. */
+  /** Instances that are granted to this device and that nobody holds, as last heard. */
+  readonly idleInstances: number;
+  /** Puts what was counted on disk now; waits for no server. */
   flush(): Promise<void>;
   /** Sends the reports of all slots that are over, now. */
   report(): Promise<void>;
@@ -234,11 +238,11 @@ export class License {
   renew(): Promise<void>;
   /** Does what is due at this moment; a timer calls it. */
   tick(): Promise<void>;
-  /** Everything that was done and not acknowledged, for `tollkeeper device import-reports`. */
+  /** Everything that was done on this device and not acknowledged, for `tollkeeper device import-reports`. */
   reportsByHand(): Promise<Carried | null>;
   /** Takes the receipt for carried reports. */
   importReceipt(text: string): Promise<void>;
-  /** Gives the license back and ends. */
+  /** Reports what was done, gives the license back and ends; rejects, and the license goes on, when no server could be told. */
   release(): Promise<void>;
   /** Puts what was counted on disk and ends; the seat is kept. */
   close(): Promise<void>;

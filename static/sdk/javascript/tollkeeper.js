@@ -188,6 +188,9 @@
   }
 
   const isText = (value) => typeof value === 'string' && value !== '';
+  /** What this very object holds: callers and servers may name things like `constructor`, which every object inherits. */
+  const own = (object, name) => (Object.hasOwn(object, name) ? object[name] : undefined);
+  const quoted = (value) => (typeof value === 'string' ? JSON.stringify(value) : String(value));
   const isUuid = (text) => typeof text === 'string' && /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(text) && /[1-9a-f]/i.test(text);
   const sameUuid = (a, b) => isUuid(a) && isUuid(b) && a.toLowerCase() === b.toLowerCase();
   const lower = (text) => text.replace(/[A-Z]/g, (c) => c.toLowerCase());
@@ -357,7 +360,8 @@
     const main = set.mainServerURL ?? key?.servers[0];
     const others = set.standbyServerURL !== undefined ? [set.standbyServerURL] : set.mainServerURL !== undefined ? [] : (key?.servers.slice(1) ?? []);
     if (main === undefined && others.length > 0) throw wrong('standbyServerURL is set, but mainServerURL is not: set the main server first');
-    if (main === undefined && set.productKey === undefined) {
+    // With a code alone, everything is carried by hand.
+    if (main === undefined && [set.productKey, set.handshakeCode, set.organizationId].every((given) => given === undefined)) {
       throw wrong('no license server and no product key is set: give licenseKey, or mainServerURL with handshakeCode, or productKey');
     }
     const servers = [main, ...others].filter((server) => server !== undefined).map(cleanUrl);
@@ -366,6 +370,11 @@
     const authority = set.certificateAuthority ?? key?.ca ?? undefined;
     if (set.certificateAuthority !== undefined && !/^sha256:[0-9a-f]{64}$/i.test(authority) && !authority.includes('-----BEGIN CERTIFICATE-----')) {
       throw wrong(`certificateAuthority: '${shorten(authority)}' is neither sha256: with a fingerprint nor a PEM certificate`);
+    }
+    const plain = authority === undefined ? undefined : servers.find((server) => !/^https:/i.test(server));
+    if (plain !== undefined) {
+      // Somebody who can change settings or answers must not get passwords and use in clear where the site asked for its own authority.
+      throw wrong(`the server URL '${plain}' has no encryption, but ${set.certificateAuthority === undefined ? 'the license key' : 'certificateAuthority'} names a certificate authority: use https://`);
     }
     const nonempty = (value) => (value === '' ? undefined : (value ?? undefined));
     return {
@@ -766,7 +775,6 @@
   class IndexedDbStorage {
     #opening = null;
     #database = null;
-    #alone = new Queue();
 
     #open() {
       this.#opening ??= new Promise((resolve, reject) => {
@@ -852,7 +860,6 @@
     }
 
     lock(name, waitMs, work) {
-      if (!navigator.locks) return this.#alone.run(work);
       let isHeld = false;
       const hold = () => {
         isHeld = true;
@@ -863,15 +870,15 @@
       });
     }
 
-    /** Shows the other tabs that this one lives; the returned function ends that. */
+    /** Shows the other tabs that this one lives, from when the promise is kept; the function that it gives ends that. */
     holdSession(session) {
-      let release = () => {};
-      void navigator.locks?.request(`tollkeeper session ${session}`, () => new Promise((resolve) => (release = resolve)));
-      return () => release();
+      return new Promise((resolve, reject) => {
+        navigator.locks.request(`tollkeeper session ${session}`, () => new Promise((release) => resolve(release))).catch((error) => reject(cacheError(error.message)));
+      });
     }
 
     async aliveSessions() {
-      const held = (await navigator.locks?.query())?.held ?? [];
+      const { held } = await navigator.locks.query();
       return new Set(held.map(({ name }) => name.replace('tollkeeper session ', '')));
     }
 
@@ -907,49 +914,107 @@
   // ---- site time and pauses ------------------------------------------------------------------
 
   /**
-   * The time by which a license is judged: the site's, as far as this device can tell. Turning
-   * the device's clock back does not lengthen a license. All in whole seconds.
+   * What time it is at the site, as far as this device can tell, in whole seconds. A license is
+   * judged by `tell`, which never goes back: turning the device's clock back does not lengthen a
+   * license. Use is dated by `use`, which follows the device's clock: a clock that once ran ahead
+   * must not date all use ahead until a server is reached.
    */
   class SiteTime {
-    /** What to keep on disk. */
-    kept = { lastSite: 0, lastLocal: 0, skew: 0 };
-    #since = 0;
+    /**
+     * What to keep on disk: the latest time at the site and the device's clock then; how far the
+     * site's clock is before the device's; how often a server's time was learned, because of two
+     * tabs the one that knows more is right; the latest time that a server signed.
+     */
+    kept = { lastSite: 0, lastLocal: 0, skew: 0, learned: 0, proven: 0 };
     #clock;
+    /** Both clocks when `kept.lastSite` was told. */
+    #seen;
+    /** Both clocks when {@link SiteTime.hasJumped} was asked. */
+    #checked;
+    /** The monotonic clock when `kept.proven` was heard of, or the application began. */
+    #provenSince;
 
     /** @param {() => {local: number, monotonic: number}} clock */
     constructor(clock) {
       this.#clock = clock;
-    }
-
-    /** What another tab kept meanwhile counts too. */
-    merge(kept) {
-      if (kept !== undefined && kept.lastSite > this.tell()) this.#set(kept, this.#clock().monotonic);
+      this.#seen = this.#checked = clock();
+      this.#provenSince = this.#seen.monotonic;
     }
 
     /** Goes on from what was kept when the application last ran. */
     begin(kept) {
-      this.#set(kept ?? this.kept, this.#clock().monotonic);
+      this.kept = { ...this.kept, ...kept };
+      this.#seen = this.#clock();
+    }
+
+    /**
+     * What another tab kept meanwhile counts too: what it learned from a server in place of all
+     * that was thought before, else whatever is later. Whether this set the time back by more than
+     * a slot.
+     */
+    merge(kept) {
+      if (kept === undefined) return false;
+      const before = this.tell();
+      const learned = kept.learned ?? 0;
+      if (learned > this.kept.learned) {
+        this.begin(kept);
+        this.#provenSince = this.#seen.monotonic;
+      } else if (learned === this.kept.learned) {
+        if (kept.lastSite > before) this.begin({ ...kept, proven: this.kept.proven });
+        this.#prove(kept.proven ?? 0);
+      }
+      return before - this.tell() > SLOT_SECONDS;
     }
 
     tell() {
       const { local, monotonic } = this.#clock();
-      const floor = this.kept.lastSite + Math.max(0, monotonic - this.#since);
-      // Somebody set the clock back: what was measured before must not make the time even earlier.
-      const skew = local < this.kept.lastLocal ? Math.max(0, this.kept.skew) : this.kept.skew;
-      const lastSite = Math.max(floor, local + skew);
-      this.#set({ lastSite, lastLocal: local, skew }, monotonic);
+      const went = monotonic - this.#seen.monotonic;
+      const jump = local - this.#seen.local - went;
+      let { skew } = this.kept;
+      // The clock was wrong by just that much: now it is right.
+      if (Math.abs(jump) > SLOT_SECONDS && Math.abs(jump - skew) <= SLOT_SECONDS) skew = 0;
+      // Somebody set it back: what was measured before must not make the time even earlier.
+      else if (local < this.kept.lastLocal) skew = Math.max(0, skew);
+      const lastSite = Math.max(this.kept.lastSite + Math.max(0, went), local + skew);
+      this.kept = { ...this.kept, lastSite, lastLocal: local, skew };
+      this.#seen = { local, monotonic };
       return lastSite;
     }
 
-    /** A genuine answer told the server's time. It may set the time back: a clock that ran ahead once must not end licenses for ever. */
-    learn(server) {
+    /** The time of what is done now. May be earlier than before, but never than what a server signed. */
+    use() {
+      this.tell();
       const { local, monotonic } = this.#clock();
-      this.#set({ lastSite: server, lastLocal: local, skew: server - local }, monotonic);
+      return Math.max(local + this.kept.skew, this.kept.proven + Math.max(0, monotonic - this.#provenSince));
     }
 
-    #set(kept, monotonic) {
-      this.kept = { ...kept };
-      this.#since = monotonic;
+    /** A genuine answer told the server's time, just now. It may set the time back: a clock that ran ahead once must not end licenses for ever. */
+    learn(server) {
+      this.#seen = this.#clock();
+      const { local, monotonic } = this.#seen;
+      this.kept = { lastSite: server, lastLocal: local, skew: server - local, learned: this.kept.learned + 1, proven: server };
+      this.#provenSince = monotonic;
+    }
+
+    /** A genuine answer of that time was carried here: it is not earlier now, but nobody knows how long the answer travelled. */
+    raise(server) {
+      this.#prove(server);
+      const lastSite = Math.max(this.tell(), server);
+      this.kept = { ...this.kept, lastSite };
+    }
+
+    /** Whether the device's clock was set, or the device slept, for more than a slot since this was asked last. */
+    hasJumped() {
+      const { local, monotonic } = this.#clock();
+      const jump = local - this.#checked.local - (monotonic - this.#checked.monotonic);
+      this.#checked = { local, monotonic };
+      return Math.abs(jump) > SLOT_SECONDS;
+    }
+
+    #prove(server) {
+      if (server <= this.kept.proven) return;
+      this.kept.proven = server;
+      this.#provenSince = this.#clock().monotonic;
     }
   }
 
@@ -1032,7 +1097,10 @@
     #storage = null;
     #time;
     #backoff = new Backoff();
-    #queue = new Queue();
+    /** What waits for servers, one after the other. */
+    #asking = new Queue();
+    /** What only the disk is needed for: it never waits for a server. */
+    #writing = new Queue();
     #listeners = { change: new Set(), report: new Set(), warning: new Set() };
     #session = randomUuid();
     #endSession = null;
@@ -1045,6 +1113,8 @@
     #grant = null;
     #counts = new Map();
     #held = 0;
+    /** Instances that other tabs or processes hold, as last read. */
+    #heldByOthers = 0;
     /** Reports on disk that are still to be sent, for a page that ends without warning. */
     #due = new Map();
     #leaving = new Set();
@@ -1088,7 +1158,7 @@
     static async start(settings) {
       const license = await License.#open(settings);
       if (license.#keys === null) {
-        await license.#queue.run(() => license.#round(true));
+        await license.#asking.run(() => license.#round(true));
         license.#watch();
       }
       return license;
@@ -1152,17 +1222,18 @@
      */
     record(type, count = 1, { module, at, unit } = {}) {
       const bad = (what) => new LicenseError(200, what);
-      if (!isText(type) || byteLength(type) > 64 || /\p{Cc}/u.test(type)) throw bad("a type must be 1 to 64 printable bytes, such as 'QR Code'");
-      if (module != null && (!isText(module) || byteLength(module) > 64)) throw bad('a module must be 1 to 64 bytes');
-      if (!Number.isInteger(count) || count < 1 || count > COUNT_MAX) throw bad(`${count} is not a whole number from 1 to ${COUNT_MAX}`);
+      // Half a surrogate pair is no text that a server could read.
+      const isName = (value) => isText(value) && byteLength(value) <= 64 && !/[\p{Cc}\p{Cs}]/u.test(value);
+      if (!isName(type)) throw bad("a type must be 1 to 64 printable bytes, such as 'QR Code'");
+      if (module != null && !isName(module)) throw bad('a module must be 1 to 64 printable bytes');
+      needWhole('count', count);
       if (unit != null && unit !== 'scan' && unit !== 'page') throw bad(`the unit '${unit}' is neither scan nor page`);
       if (this.#isClosed) throw new LicenseError(302, 'this license was closed: initialize again to go on counting');
       if (this.#keys !== null) return;
       if (this.#grant === null) throw this.#status.error;
-      const site = this.#time.tell();
       const ago = at == null ? 0 : Math.floor((this.#config.now() - Number(at)) / 1_000);
       if (Number.isNaN(ago)) throw bad(`at: '${at}' is neither a Date nor milliseconds since 1970`);
-      const slot = slotOf(site - Math.min(Math.max(ago, 0), REPORT_MAX_AGE_SECONDS));
+      const slot = slotOf(this.#time.use() - Math.min(Math.max(ago, 0), REPORT_MAX_AGE_SECONDS));
       this.#count(JSON.stringify([slot, unit ?? this.#unit(), module ?? null]), type, count);
     }
 
@@ -1170,74 +1241,82 @@
      * Takes instances, as many as are granted to this device and not held by other tabs or
      * processes. They are reported in every slot in which they are held and something is recorded.
      *
-     * @throws {LicenseError} 120: there are not so many; else why there is no license.
+     * @throws {LicenseError} 120: there are not so many; 200: that is no number of instances; else why there is no license.
      */
     async takeInstances(number = 1) {
+      needWhole('number', number);
       this.check();
-      const granted = this.#status.instances;
       if (this.#keys !== null) return void (this.#held += number);
-      const alive = (await this.#storage.aliveSessions?.()) ?? null;
-      await this.#storage.transact(['held/'], (records) => {
-        const others = this.#othersHold(records, alive);
-        if (this.#held + others + number > granted) {
-          throw new LicenseError(
-            120,
-            `${number} more instances are too many: ${granted} are granted to this device, ${this.#held} are held here and ${others} elsewhere on it; set 'instances' higher, or give some back`,
-          );
-        }
-        records.put(`held/${this.#session}`, this.#held + number);
+      await this.#writing.run(async () => {
+        // Others must see that this one lives before they see what it holds; it does until the end.
+        this.#endSession ??= (await this.#storage.holdSession?.(this.#session)) ?? null;
+        const gone = await this.#goneSessions();
+        this.check();
+        const granted = this.#status.instances;
+        await this.#storage.transact(['held/'], (records) => {
+          const others = this.#othersHold(records, gone);
+          if (this.#held + others + number > granted) {
+            throw new LicenseError(
+              120,
+              `${number} more instances are too many: ${granted} are granted to this device, ${this.#held} are held here and ${others} elsewhere on it; set 'instances' higher, or give some back`,
+            );
+          }
+          records.put(`held/${this.#session}`, this.#held + number);
+        });
+        this.#held += number;
       });
-      this.#held += number;
-      this.#endSession ??= this.#storage.holdSession?.(this.#session) ?? null;
     }
 
-    /** Gives instances back. */
+    /** Gives instances back; more than are held here are all of them. @throws {LicenseError} 200: that is no number of instances. */
     async giveBackInstances(number = 1) {
-      this.#held = Math.max(0, this.#held - number);
-      if (this.#keys !== null) return;
-      const key = `held/${this.#session}`;
-      await this.#storage.transact([key], (records) => (this.#held > 0 ? records.put(key, this.#held) : records.delete(key)));
-      if (this.#held === 0) {
-        this.#endSession?.();
-        this.#endSession = null;
-      }
+      needWhole('number', number);
+      const rest = () => Math.max(0, this.#held - number);
+      if (this.#keys !== null) return void (this.#held = rest());
+      await this.#writing.run(async () => {
+        const key = `held/${this.#session}`;
+        await this.#storage.transact([key], (records) => (rest() > 0 ? records.put(key, rest()) : records.delete(key)));
+        this.#held = rest();
+      });
+    }
+
+    /** Instances that are granted to this device and that nobody holds, as last heard: other tabs and processes are looked at with every flush. */
+    get idleInstances() {
+      return this.isLicensed() ? Math.max(0, this.#status.instances - this.#held - this.#heldByOthers) : 0;
     }
 
     /** Puts what was counted on disk now. */
-    flush() {
-      return this.#queue.run(() => this.#flush());
+    async flush() {
+      await this.#writing.run(() => this.#flush());
     }
 
     /** Sends the reports of all slots that are over, now. */
     report() {
-      return this.#queue.run(async () => {
-        await this.#flush(0);
+      return this.#asking.run(async () => {
+        await this.#writing.run(() => this.#flush(0));
         await this.#send();
       });
     }
 
     /** Asks the servers now, as at the start. @throws {LicenseError} Why there is no license. */
     async renew() {
-      if (this.#keys === null) await this.#queue.run(() => this.#round(true));
+      if (this.#keys === null) await this.#asking.run(() => this.#round(true));
       if (this.#status.error !== null) throw this.#status.error;
     }
 
     /** Does what is due at this moment. A timer calls it; tests with a clock of their own do too. */
-    tick() {
-      return this.#queue.run(() => this.#tick());
+    async tick() {
+      await this.flush();
+      await this.#askWhatIsDue();
     }
 
     /**
-     * Gives the license back: its seat or its instances are free for another device. The
-     * application must initialize again to go on.
+     * Gives the license back: its seat or its instances are free for another device. What was done
+     * is reported first. The application must initialize again to go on.
      *
-     * @throws {LicenseError} The server could not be told; the license goes on.
+     * @throws {LicenseError} The server could not be told, or could not take the reports; the license goes on.
      */
     async release() {
-      if (this.#keys === null) {
-        await this.report();
-        await this.#queue.run(() => this.#release());
-      }
+      if (this.#keys === null) await this.#asking.run(() => this.#release());
       await this.close();
     }
 
@@ -1248,10 +1327,11 @@
       this.#stopWatching();
       clearTimeout(this.#timer);
       if (this.#keys !== null) return;
-      await this.#queue.run(async () => {
-        if (this.#held > 0) await this.giveBackInstances(this.#held).catch((error) => this.#warn(error));
-        await this.#flush();
-      });
+      if (this.#held > 0) await this.giveBackInstances(this.#held).catch((error) => this.#warn(error));
+      await this.flush();
+      // A question that is on its way still ends in the cache.
+      await this.#asking.run(() => {});
+      this.#endSession?.();
       if (this.#config.storage === undefined) await this.#storage.close?.();
     }
 
@@ -1311,25 +1391,41 @@
       }
     }
 
-    /** Everything that was done and not acknowledged, to be carried to the server (`tollkeeper device import-reports`); `null` when there is nothing. */
+    /**
+     * Everything that was done and not acknowledged, to be carried to the server (`tollkeeper device
+     * import-reports`); `null` when there is nothing. What was done by this license comes first, then
+     * what was done under others: before settings were changed, or by other applications here.
+     */
     async reportsByHand() {
       if (this.#keys !== null) return null;
-      const reports = await this.#queue.run(async () => {
+      const groups = await this.#writing.run(async () => {
         await this.#flush(0);
-        const stored = await this.#storage.transact(['report/'], (records) => records.entries('report/').map(([, value]) => value));
-        return stored.filter(({ grant }) => grant === this.#askedFor).map(({ report }) => report);
+        return this.#storage.transact(['report/', 'grant/'], (records) => this.#byGrant(records));
       });
-      if (reports.length === 0 || this.#grant === null) return null;
-      const request = { client_uuid: this.#clientUuid, authorization: this.#grant.authorization, reports };
-      const summary = `Tollkeeper usage reports of device ${this.#clientUuid}: ${reports.length} reports\nOn the server: tollkeeper device import-reports FILE`;
+      if (groups.length === 0) return null;
+      const [first, ...further] = groups;
+      const number = groups.reduce((sum, { reports }) => sum + reports.length, 0);
+      const request = { client_uuid: this.#clientUuid, ...first, ...(further.length > 0 ? { further } : {}) };
+      const summary = `Tollkeeper usage reports of device ${this.#clientUuid}: ${number} reports\nOn the server: tollkeeper device import-reports FILE`;
       return writeCarried('reports', request, summary);
+    }
+
+    #byGrant(records) {
+      const groups = new Map([[this.#askedFor, []]]);
+      for (const [, { grant, report }] of records.entries('report/')) {
+        if (!groups.has(grant)) groups.set(grant, []);
+        groups.get(grant).push(report);
+      }
+      return Array.from(groups, ([grant, reports]) => ({ authorization: records.get(`grant/${grant}`)?.authorization, reports })).filter(
+        ({ authorization, reports }) => authorization !== undefined && reports.length > 0,
+      );
     }
 
     /** Takes the receipt for carried reports: what the server has need not be kept here. @throws {LicenseError} 304 */
     async importReceipt(given) {
       const answer = readCarried('receipt', given);
       if (!isReportsAnswer(answer)) throw new LicenseError(304, 'this usage receipt is damaged: carry the whole text or file');
-      if (this.#keys === null) await this.#queue.run(() => this.#takeAnswer(answer, [], ''));
+      if (this.#keys === null) await this.#takeAnswer(answer, [], '');
     }
 
     // -- opening --
@@ -1408,8 +1504,8 @@
         const request = { client_uuid: this.#clientUuid, ...this.#bareRequest(), nonce: device.pending[this.#askedFor] };
         const naming = this.#naming();
         const ticketFor = (server) => {
-          const known = device.codes[server]?.[naming] ?? Object.values(device.codes).find((codes) => naming in codes)?.[naming];
-          return device.tickets[known];
+          const known = own(own(device.codes, server) ?? {}, naming) ?? Object.values(device.codes).find((codes) => Object.hasOwn(codes, naming))?.[naming];
+          return known === undefined ? undefined : own(device.tickets, known);
         };
         return { request, ticketFor, grant: records.get(this.#grantKey) ?? null };
       });
@@ -1470,7 +1566,7 @@
 
     /** Takes a genuine authorization into use. */
     async #accept(answer, claims, server, failures) {
-      this.#time.learn(claims.iat);
+      const isCarried = server === '';
       const refreshAfter = Math.min(Math.max(secondsOf(answer.refresh_after) || claims.exp, claims.iat), claims.exp);
       const interval = answer.report_interval_seconds;
       const grant = {
@@ -1487,8 +1583,12 @@
         await this.#storage.transact(['device', this.#grantKey, 'report/'], (records) => {
           const device = this.#device(records);
           delete device.pending[this.#askedFor];
-          device.tickets[claims.hid] = answer.ticket;
-          device.codes[server] = { ...device.codes[server], [this.#naming()]: claims.hid };
+          // A computed name is always the object's own, also `__proto__`.
+          device.tickets = { ...device.tickets, [claims.hid]: answer.ticket };
+          device.codes = { ...device.codes, [server]: { ...own(device.codes, server), [this.#naming()]: claims.hid } };
+          this.#time.merge(device.time);
+          if (isCarried) this.#time.raise(claims.iat);
+          else this.#time.learn(claims.iat);
           device.time = this.#time.kept;
           records.put('device', device);
           records.put(this.#grantKey, grant);
@@ -1498,11 +1598,13 @@
           }
         });
       } catch (error) {
+        // Without the cache there is no other tab that could know better.
+        if (!isCarried) this.#time.learn(claims.iat);
         this.#warn(error);
       }
       this.#backoff.reset();
       this.#reportAt = this.#time.tell() + grant.reportInterval;
-      this.#use(grant, claims, server === '' ? 'carried' : 'server', failures);
+      this.#use(grant, claims, isCarried ? 'carried' : 'server', failures);
     }
 
     /** Works by this authorization from now on. */
@@ -1511,7 +1613,8 @@
       this.#claims = claims;
       // Devices that began together do not all renew in the same second.
       const spread = Math.floor((claims.exp - grant.refreshAfter) * 0.1 * this.#config.random());
-      this.#renewAt = Math.max(grant.refreshAfter + spread, this.#time.tell() + 1);
+      // Where no server is set, nothing is ever due.
+      this.#renewAt = this.#config.servers.length === 0 ? NEVER : Math.max(grant.refreshAfter + spread, this.#time.tell() + 1);
       this.#setStatus({
         origin,
         server: grant.server || null,
@@ -1527,10 +1630,12 @@
 
     /** Takes what another tab got or lost meanwhile; whether there is an authorization in force. */
     async #adopt(grant) {
+      const before = this.#grant;
       if (grant === null || (grant.authorization === this.#grant?.authorization && (grant.refusal === null) === (this.#grant.refusal === null))) return false;
       try {
         const claims = await checkChain(grant.authorization, this.#vendors, this.#expected());
-        if (this.#claims !== null && claims.iat < this.#claims.iat) return false;
+        // A server may have answered meanwhile.
+        if (this.#grant !== before || (this.#claims !== null && claims.iat < this.#claims.iat)) return false;
         if (grant.refusal !== null) {
           this.#grant = grant;
           this.#setStatus({ error: new LicenseError(grant.refusal.code, grant.refusal.message) });
@@ -1553,16 +1658,24 @@
         this.#setStatus({ error: new LicenseError(verdict.code, `${verdict.server}: ${verdict.message}`, failures) });
       } else if (kept.claims !== undefined) {
         this.#use(kept.grant, kept.claims, kept.grant.server === '' ? 'carried' : 'cache', failures);
+        // Where no server is set, nothing is wrong with what was carried.
+        if (trouble === null && failures.length === 0) return this.#rest(0);
         const error = trouble ?? this.#explain(failures, null);
         this.#warn(new LicenseError(error.code, `${error.message}; the authorization of before goes on until ${timeOf(kept.claims.exp)}`, failures));
       } else {
         this.#setStatus({ error: trouble ?? this.#explain(failures, kept.reason) });
       }
-      const site = this.#time.tell();
-      this.#renewAt = site + this.#backoff.next(this.#status.error === null, this.#config.random(), leastPause);
-      this.#reportAt = Math.min(this.#reportAt, site + SLOT_SECONDS);
+      this.#rest(leastPause);
       // A server that says no still takes what was done.
       if (verdict !== null) this.#soon(() => this.#send());
+    }
+
+    /** Waits before the next try. */
+    #rest(leastPause) {
+      const site = this.#time.tell();
+      const pause = this.#backoff.next(this.#status.error === null, this.#config.random(), leastPause);
+      this.#renewAt = this.#config.servers.length === 0 ? NEVER : site + pause;
+      this.#reportAt = Math.min(this.#reportAt, site + SLOT_SECONDS);
     }
 
     /** The authorization of before, if it is genuine and in force; a verdict ends it. */
@@ -1587,6 +1700,12 @@
     }
 
     #explain(failures, reason) {
+      if (failures.length === 0) {
+        const carry = 'carry a new request (License.requestByHand) to the license server';
+        if (reason === 'expired') return new LicenseError(305, `the authorization that was carried here has ended: ${carry}`);
+        if (reason !== null) return new LicenseError(302, `the authorization that was carried here cannot be used: ${carry}`);
+        return new LicenseError(302, 'no server is set, and no authorization was carried here: set licenseKey or mainServerURL, or carry a request (License.requestByHand) to the license server');
+      }
       const told = failures.map(({ server, message }) => `${server}: ${message}`).join('; ');
       if (reason === 'expired') return new LicenseError(305, `the authorization of before has ended, and no server renewed it: ${told}`, failures);
       const isSame = failures.length > 0 && failures.every(({ code }) => code === failures[0].code);
@@ -1663,12 +1782,50 @@
     async #release() {
       const grant = this.#grant;
       if (grant !== null && grant.refusal === null) {
-        if (grant.server !== '') await this.#ask(grant.server, RELEASE, { client_uuid: this.#clientUuid, authorization: grant.authorization });
+        if (this.#config.servers.length === 0) {
+          throw new LicenseError(302, 'this authorization was carried here, and no server is set: carry the report file to the license server, whose administrator releases the device');
+        }
+        const isFlushed = await this.#writing.run(() => this.#flush(0));
+        if (!isFlushed) throw new LicenseError(306, 'the license was not given back, because what was counted could not be stored: see the warning');
+        await this.#storage.transact(['open/', 'report/'], (records) => this.#closeAll(records));
+        const trouble = await this.#send();
+        if (trouble !== null && TEMPORARY.has(trouble.code)) {
+          throw new LicenseError(trouble.code, `the license was not given back, because what was done could not be reported: ${trouble.message}`, trouble.failures);
+        }
+        await this.#tellRelease(grant);
         const refusal = { code: 302, message: 'the license was given back: initialize again to take one' };
         await this.#storage.transact([this.#grantKey], (records) => records.put(this.#grantKey, { ...grant, refusal }));
         this.#grant = { ...grant, refusal };
       }
       this.#setStatus({ error: new LicenseError(302, 'the license was given back: initialize again to take one') });
+    }
+
+    /** Makes everything ready to be sent, also the slot that goes on: who has given the license back may not report any more. */
+    #closeAll(records) {
+      const isOurs = ({ grant }) => grant === this.#askedFor;
+      closeOpen(records, NEVER, isOurs);
+      for (const [key, stored] of records.entries('report/')) {
+        if (isOurs(stored) && stored.progress === 'failed') records.put(key, { ...stored, progress: 'pending' });
+      }
+    }
+
+    /** Tells the server that gave the license, else another one. */
+    async #tellRelease({ server: first, authorization }) {
+      let failure;
+      for (const server of this.#serversFrom(first)) {
+        try {
+          await this.#ask(server, RELEASE, { client_uuid: this.#clientUuid, authorization });
+          return;
+        } catch (error) {
+          failure = error;
+          if (!TEMPORARY.has(error.code)) break;
+        }
+      }
+      throw failure;
+    }
+
+    #serversFrom(first) {
+      return this.#config.servers.toSorted((a, b) => (b === first) - (a === first));
     }
 
     // -- use and reports --
@@ -1688,14 +1845,28 @@
       this.#counts.set(key, types);
     }
 
-    #othersHold(records, alive) {
+    /**
+     * Sessions that hold instances and live no more. Who holds some shows first that it lives, and
+     * so one is gone only if it is not seen alive after what it holds was read.
+     */
+    async #goneSessions() {
+      if (this.#storage.aliveSessions === undefined) return new Set();
+      const holders = await this.#storage.transact(['held/'], (records) => records.entries('held/').map(([key]) => key.slice('held/'.length)));
+      const others = holders.filter((session) => session !== this.#session);
+      if (others.length === 0) return new Set();
+      const alive = await this.#storage.aliveSessions();
+      return new Set(others.filter((session) => !alive.has(session)));
+    }
+
+    #othersHold(records, gone) {
       let others = 0;
       for (const [key, held] of records.entries('held/')) {
         const session = key.slice('held/'.length);
         if (session === this.#session) continue;
-        if (alive !== null && !alive.has(session)) records.delete(key);
+        if (gone.has(session)) records.delete(key);
         else others += held;
       }
+      this.#heldByOthers = others;
       return others;
     }
 
@@ -1710,60 +1881,70 @@
       for (const [key, types] of counts) for (const [type, count] of types) this.#count(key, type, count);
     }
 
-    /** Adds counts to the reports of their slots on disk, and closes those of slots that are over by `lag` seconds. */
+    /** Adds counts to the reports of their slots on disk, and closes those of slots that are over by `lag` seconds. Whether that could be done. */
     async #flush(lag = this.#config.flushSeconds) {
-      if (this.#storage === null) return;
+      if (this.#storage === null) return true;
       const taken = this.#takeCounts();
-      const site = this.#time.tell();
       try {
-        const alive = (await this.#storage.aliveSessions?.()) ?? null;
+        const gone = await this.#goneSessions();
         const { grant, closed } = await this.#storage.transact(['device', 'late/', 'open/', 'held/', this.#grantKey], (records) => {
-          const instances = Math.max(1, this.#held + this.#othersHold(records, alive));
+          const instances = Math.max(1, this.#held + this.#othersHold(records, gone));
           const late = records.entries('late/');
           for (const { counts, under } of [...late.map(([, value]) => value), taken]) {
             for (const [key, types] of counts) addToOpen(records, JSON.parse(key), types, { ...under, instances });
           }
           for (const [key] of late) records.delete(key);
-          const over = closeOpen(records, site - lag);
           this.#keepTime(records, taken.counts.length > 0);
+          const over = closeOpen(records, this.#time.use() - lag);
           return { grant: records.get(this.#grantKey) ?? null, closed: over };
         });
         for (const stored of closed) if (stored.grant === this.#askedFor) this.#due.set(stored.report.report_id, stored.report);
         if (!this.#isClosed) await this.#adopt(grant);
+        return true;
       } catch (error) {
         this.#putBack(taken);
         this.#warn(error);
+        return false;
       }
     }
 
     /** The time is kept when something is written anyway, and once a slot. */
     #keepTime(records, isWriting) {
       const device = this.#device(records);
-      this.#time.merge(device.time);
+      if (this.#time.merge(device.time)) {
+        // What is due was planned by a time that is not so any more.
+        const site = this.#time.tell();
+        if (this.#config.servers.length > 0) this.#renewAt = Math.min(this.#renewAt, site);
+        this.#reportAt = Math.min(this.#reportAt, site);
+      }
       const { kept } = this.#time;
-      if (!isWriting && device.time !== undefined && kept.lastSite - device.time.lastSite < SLOT_SECONDS) return;
+      const hasPassed = Math.abs(kept.lastSite - (device.time?.lastSite ?? 0)) >= SLOT_SECONDS;
+      if (!isWriting && !hasPassed) return;
       records.put('device', { ...device, time: kept });
     }
 
-    /** Sends what there is, in as many requests as it takes. */
+    /** Sends what there is, in as many requests as it takes; what went wrong, if anything did. */
     async #send() {
-      if (this.#grant === null) return;
+      // With no server set, reports are carried by hand.
+      if (this.#grant === null || this.#config.servers.length === 0) return null;
       try {
-        await this.#storage.lock('ask', LOCK_WAIT_MS, async () => {
+        return await this.#storage.lock('ask', LOCK_WAIT_MS, async () => {
           for (;;) {
             const batch = await this.#storage.transact(['report/', 'grant/'], (records) => this.#nextBatch(records));
-            if (batch === null || !(await this.#submit(batch))) return;
+            const trouble = batch === null ? null : await this.#submit(batch);
+            if (batch === null || trouble !== null) return trouble;
           }
         });
       } catch (error) {
         this.#warn(error);
+        return asLicenseError(error);
       }
     }
 
     /** Reports of one grant that our servers can take. Forgets on the way what nobody takes any more. */
     #nextBatch(records) {
-      const site = this.#time.tell();
-      const isOver = (slot) => site - (slot + SLOT_SECONDS) > REPORT_MAX_AGE_SECONDS;
+      const now = this.#time.use();
+      const isOver = (slot) => now - (slot + SLOT_SECONDS) > REPORT_MAX_AGE_SECONDS;
       for (const [key, { report }] of records.entries('report/')) if (isOver(secondsOf(report.slot))) records.delete(key);
       const stored = records.entries('report/').map(([, value]) => value);
       const grants = new Map(records.entries('grant/').map(([key, grant]) => [key.slice('grant/'.length), grant]));
@@ -1780,18 +1961,16 @@
       return { client_uuid: this.#clientUuid, authorization: grants.get(grant).authorization, reports };
     }
 
-    /** Sends one batch; whether to go on with the next. */
+    /** Sends one batch; why it cannot be sent now, if so. */
     async #submit(batch) {
       const ids = batch.reports.map(({ report_id }) => report_id);
-      const serving = this.#status.origin === 'server' ? this.#status.server : null;
-      const servers = this.#config.servers.toSorted((a, b) => (b === serving) - (a === serving));
       let failure;
-      for (const server of servers) {
+      for (const server of this.#serversFrom(this.#status.origin === 'server' ? this.#status.server : null)) {
         try {
           const answer = await this.#ask(server, REPORTS, batch);
           if (!isReportsAnswer(answer)) throw new LicenseError(302, `what answers at ${server} is not a license server: its answer cannot be read`);
           await this.#takeAnswer(answer, ids, server);
-          return true;
+          return null;
         } catch (error) {
           if (!(error instanceof LicenseError) || error.code === 306) throw error;
           failure = error;
@@ -1800,7 +1979,7 @@
             // One report that no server can read must not hold up all others.
             const answer = { accepted: [], duplicate: [], rejected: [{ report_id: bad, code: 200, detail: error.message }], origin: '', sequence: 0, safe: {} };
             await this.#takeAnswer(answer, [bad], server);
-            return true;
+            return null;
           }
           if (!TEMPORARY.has(error.code)) break;
         }
@@ -1810,8 +1989,9 @@
       for (const id of ids) this.#due.delete(id);
       const pause = this.#backoff.next(this.#status.error === null, this.#config.random(), failure.retryAfter ?? 0);
       this.#renewAt = Math.min(this.#renewAt, this.#time.tell() + pause);
-      this.#warn(new LicenseError(failure.code, `${ids.length} usage reports could not be sent and are kept: ${failure.message}`, failure.failures));
-      return false;
+      const trouble = new LicenseError(failure.code, `${ids.length} usage reports could not be sent and are kept: ${failure.message}`, failure.failures);
+      this.#warn(trouble);
+      return trouble;
     }
 
     /** Changes stored reports; `undefined` drops one. */
@@ -1851,35 +2031,54 @@
 
     // -- life --
 
-    async #tick() {
-      if (this.#isClosed || this.#keys !== null) return;
-      await this.#flush();
-      const site = this.#time.tell();
-      if (this.#status.error === null && site >= this.#claims.exp) this.#setStatus({ error: this.#ended() });
-      if (site >= this.#renewAt) await this.#round(false);
-      if (this.#time.tell() >= this.#reportAt) {
-        this.#reportAt = this.#time.tell() + (this.#grant?.reportInterval ?? SLOT_SECONDS);
-        await this.#send();
-      }
+    /** Asks servers for what is due. */
+    #askWhatIsDue() {
+      return this.#asking.run(async () => {
+        if (this.#isClosed || this.#keys !== null) return;
+        // The clock was set, or the device slept: only a server knows what time it is now.
+        const hasJumped = this.#time.hasJumped() && this.#config.servers.length > 0;
+        const site = this.#time.tell();
+        if (!hasJumped && this.#status.error === null && site >= this.#claims.exp) this.#setStatus({ error: this.#ended() });
+        if (hasJumped || site >= this.#renewAt) await this.#round(hasJumped);
+        if (this.#time.tell() >= this.#reportAt) {
+          this.#reportAt = this.#time.tell() + (this.#grant?.reportInterval ?? SLOT_SECONDS);
+          await this.#send();
+        }
+      });
     }
 
     #watch() {
+      const fail = (error) => this.#warn(error);
+      let isAsking = false;
+      const ask = async () => {
+        isAsking = true;
+        await this.#askWhatIsDue().catch(fail);
+        isAsking = false;
+      };
       const again = () => {
         if (this.#isClosed) return;
-        const nap = Math.min(this.#config.flushSeconds, NAP_SECONDS, Math.max(1, Math.min(this.#renewAt, this.#reportAt) - this.#time.tell()));
-        this.#timer = setTimeout(() => void this.tick().catch((error) => this.#warn(error)).then(again), nap * 1_000);
+        const due = isAsking ? NEVER : Math.min(this.#renewAt, this.#reportAt) - this.#time.tell();
+        const use = this.#time.use();
+        const slotEnd = slotOf(use) + SLOT_SECONDS - use;
+        const nap = Math.min(this.#config.flushSeconds, NAP_SECONDS, slotEnd, Math.max(1, due));
+        this.#timer = setTimeout(async () => {
+          await this.flush().catch(fail);
+          // A server may take its time; the next flush does not wait for it.
+          if (!isAsking) void ask();
+          again();
+        }, nap * 1_000);
         // A license alone does not keep a Node program running.
         this.#timer.unref?.();
       };
       again();
-      const flush = () => void this.#flush();
+      const flush = () => void this.flush();
       if (globalThis.document === undefined) {
         this.#stopWatching = Tollkeeper.platform.onExit?.(flush) ?? (() => {});
         return;
       }
       const leave = () => this.#leave();
       // A tab that was hidden may be gone without another word; one that is shown again has time to catch up on.
-      const onVisibility = () => (document.visibilityState === 'hidden' ? leave() : this.#soon(() => this.#tick()));
+      const onVisibility = () => (document.visibilityState === 'hidden' ? leave() : void this.tick().catch(fail));
       addEventListener('pagehide', leave);
       document.addEventListener('visibilitychange', onVisibility);
       this.#stopWatching = () => {
@@ -1896,7 +2095,7 @@
         this.#storage.append(`late/${randomUuid()}`, taken).catch(() => this.#putBack(taken));
       }
       // Sealing takes longer than a page that ends has; what is on disk is sent next time.
-      if (this.#grant === null || this.#config.sealed) return;
+      if (this.#grant === null || this.#config.sealed || this.#config.servers.length === 0) return;
       const waiting = Array.from(this.#due.values()).filter(({ report_id }) => !this.#leaving.has(report_id));
       const { authorization } = this.#grant;
       const reports = takeWithin(waiting, KEEPALIVE_BYTES_MAX - authorization.length);
@@ -1912,7 +2111,7 @@
     }
 
     #soon(work) {
-      void this.#queue.run(work).catch((error) => this.#warn(error));
+      void this.#asking.run(work).catch((error) => this.#warn(error));
     }
 
     #setStatus(changes) {
@@ -1939,7 +2138,13 @@
 
   // ---- reports on disk -----------------------------------------------------------------------
 
-  const isReportsAnswer = (answer) => [answer?.accepted, answer?.duplicate, answer?.rejected].every(Array.isArray) && Number.isSafeInteger(answer.sequence) && typeof answer.safe === 'object';
+  const isObject = (value) => value !== null && typeof value === 'object';
+  const isReportsAnswer = (answer) =>
+    [answer?.accepted, answer?.duplicate, answer?.rejected].every(Array.isArray) && answer.rejected.every(isObject) && Number.isSafeInteger(answer.sequence) && isObject(answer.safe);
+
+  function needWhole(name, number) {
+    if (!Number.isInteger(number) || number < 1 || number > COUNT_MAX) throw new LicenseError(200, `${name}: ${quoted(number)} is not a whole number from 1 to ${COUNT_MAX}`);
+  }
 
   /** As many reports as a request takes. */
   function takeWithin(reports, bytesMax) {
@@ -1954,14 +2159,15 @@
       under === grant && secondsOf(report.slot) === slot && report.unit === unit && (report.module ?? null) === module && report.handshake_code === handshakeCode && report.product === product;
     for (const [type, count] of types) {
       for (let left = count; left > 0; ) {
-        const room = ({ counts }) => (type in counts || Object.keys(counts).length < TYPES_MAX ? COUNT_MAX - (counts[type] ?? 0) : 0);
+        const room = ({ counts }) => (Object.hasOwn(counts, type) || Object.keys(counts).length < TYPES_MAX ? COUNT_MAX - (own(counts, type) ?? 0) : 0);
         let [key, open] = records.entries('open/').find(([, value]) => isSame(value) && room(value.report) > 0) ?? [];
         if (open === undefined) {
           const report = { report_id: reportId(slot), slot: timeOf(slot), handshake_code: handshakeCode, product, unit, ...(module === null ? {} : { module }), counts: {}, instances };
           [key, open] = [`open/${report.report_id}`, { grant, report }];
         }
         const taken = Math.min(left, room(open.report));
-        const counts = { ...open.report.counts, [type]: (open.report.counts[type] ?? 0) + taken };
+        // A computed name is always the object's own, also `__proto__`.
+        const counts = { ...open.report.counts, [type]: (own(open.report.counts, type) ?? 0) + taken };
         records.put(key, { grant, report: { ...open.report, counts, instances: Math.max(open.report.instances, instances) } });
         left -= taken;
       }
@@ -1969,8 +2175,8 @@
   }
 
   /** Makes reports of the slots that ended before `until`; returns them. */
-  function closeOpen(records, until) {
-    const over = records.entries('open/').filter(([, { report }]) => secondsOf(report.slot) + SLOT_SECONDS <= until);
+  function closeOpen(records, until, isMeant = () => true) {
+    const over = records.entries('open/').filter(([, open]) => isMeant(open) && secondsOf(open.report.slot) + SLOT_SECONDS <= until);
     return over.map(([key, { grant, report }]) => {
       const stored = { grant, report, progress: 'pending' };
       records.delete(key);
@@ -1983,7 +2189,7 @@
   function takeSafe(records, answer) {
     for (const [key, stored] of records.entries('report/')) {
       if (stored.progress !== 'accepted') continue;
-      if (answer.safe[stored.origin] >= stored.sequence) records.delete(key);
+      if (own(answer.safe, stored.origin) >= stored.sequence) records.delete(key);
       else if (stored.origin !== answer.origin) records.put(key, { grant: stored.grant, report: stored.report, progress: 'pending' });
     }
   }

@@ -22,6 +22,8 @@ export async function run(): Promise<void> {
   license.record('QR Code', counted.length, { at: new Date(), unit: 'scan' });
   license.record('scanned', 1, { module: 'core', at: Date.now() });
   await license.takeInstances(2);
+  const idle: number = license.idleInstances;
+  console.log(idle);
   await license.giveBackInstances();
   await Promise.all([license.flush(), license.report(), license.renew(), license.tick()]);
   const { line, file } = await License.requestByHand(settings);
