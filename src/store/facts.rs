@@ -502,8 +502,13 @@ fn apply(ledger: &mut Ledger<'_>, origin: ServerUuid, sequence: u64, stamp: Micr
 const INSERT: &str = "INSERT INTO journal (origin, sequence, stamp, kind, body, hash) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
 const HEAD: &str = "SELECT sequence, stamp, hash FROM journal WHERE origin = ?1 ORDER BY sequence DESC LIMIT 1";
 const PAGE: &str = "SELECT origin, sequence, stamp, kind, body, hash FROM journal WHERE origin = ?1 AND sequence > ?2 ORDER BY sequence LIMIT ?3";
-const ORIGINS: &str = "SELECT DISTINCT origin FROM journal ORDER BY origin";
-const LATEST: &str = "SELECT COALESCE(MAX(stamp), 0) FROM (SELECT (SELECT stamp FROM journal WHERE origin = o.origin ORDER BY sequence DESC LIMIT 1) AS stamp FROM (SELECT DISTINCT origin FROM journal) AS o)";
+// From one origin to the next: there are few, and millions of facts of each.
+const ORIGINS: &str = "WITH RECURSIVE o (origin) AS (SELECT MIN(origin) FROM journal
+    UNION ALL SELECT (SELECT MIN(j.origin) FROM journal AS j WHERE j.origin > o.origin) FROM o WHERE o.origin IS NOT NULL)
+    SELECT origin FROM o WHERE origin IS NOT NULL";
+const LATEST: &str = "WITH RECURSIVE o (origin) AS (SELECT MIN(origin) FROM journal
+    UNION ALL SELECT (SELECT MIN(j.origin) FROM journal AS j WHERE j.origin > o.origin) FROM o WHERE o.origin IS NOT NULL)
+    SELECT COALESCE(MAX((SELECT stamp FROM journal WHERE origin = o.origin ORDER BY sequence DESC LIMIT 1)), 0) FROM o WHERE origin IS NOT NULL";
 
 /// Every statement of this file, for the test that prepares them.
 pub(super) const STATEMENTS: &[&str] = &[INSERT, HEAD, PAGE, ORIGINS, LATEST];
