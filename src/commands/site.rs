@@ -107,19 +107,33 @@ impl Site {
 
     /// The vendors that are trusted, each with the file that says so.
     pub fn list_vendors(&self) -> Vec<(PathBuf, VerifyingKey)> {
+        let mut list: Vec<(PathBuf, VerifyingKey)> = Vec::new();
+        for (path, key) in self.all_vendor_files() {
+            if !list.iter().any(|(_, known)| *known == key) {
+                list.push((path, key));
+            }
+        }
+        list
+    }
+
+    /// All files that say that a vendor is trusted.
+    pub fn vendor_files_of(&self, kid: &str) -> Vec<PathBuf> {
+        self.all_vendor_files().into_iter().filter(|(_, key)| key.kid() == kid).map(|(path, _)| path).collect()
+    }
+
+    fn all_vendor_files(&self) -> Vec<(PathBuf, VerifyingKey)> {
         let in_directory = std::fs::read_dir(&self.vendor_files.directory).into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path()));
         let mut paths: Vec<PathBuf> = in_directory.filter(|path| path.extension().is_some_and(|extension| extension == "pub")).collect();
         paths.sort();
         paths.extend(self.vendor_files.files.iter().cloned());
-        let mut list: Vec<(PathBuf, VerifyingKey)> = Vec::new();
-        for path in paths {
-            match load_vendor_key(&path) {
-                Ok(key) if list.iter().any(|(_, known)| *known == key) => {}
-                Ok(key) => list.push((path, key)),
-                Err(problem) => tracing::warn!(%problem, "a vendor's public key cannot be read"),
+        let load = |path: PathBuf| match load_vendor_key(&path) {
+            Ok(key) => Some((path, key)),
+            Err(problem) => {
+                tracing::warn!(%problem, "a vendor's public key cannot be read");
+                None
             }
-        }
-        list
+        };
+        paths.into_iter().filter_map(load).collect()
     }
 
     /// Where an admin puts a vendor's public key.

@@ -61,6 +61,11 @@ pub fn replace_file(path: &Path, bytes: &[u8], mode: u32) -> Result<(), Error> {
     })
 }
 
+/// Removes a file, and waits until that is on disk.
+pub fn remove_file(path: &Path) -> Result<(), Error> {
+    fs::remove_file(path).and_then(|()| sync_parent(path)).map_err(|error| trouble(path, "remove the file", &error))
+}
+
 /// Writes a document where somebody asked for it. What stands there already is replaced only
 /// when it is a document too, and none of the files that this one is made from: a slip of the
 /// hand must not cost a private key. Links are followed, and what is no file (a pipe, a device)

@@ -53,7 +53,7 @@ mod robustness;
 
 pub use authorization::{Authorization, AuthorizedItem, Claims};
 pub use continuity::{Finding, compare};
-pub use files::{replace_file, write_new_file};
+pub use files::{remove_file, replace_file, write_new_file};
 pub use identity::{Hardware, HardwareFingerprint, ServerIdentity};
 pub use jws::{Jws, PreparedHeader};
 pub use keys::{Jwk, SigningKey, VerifyingKey};

@@ -1,9 +1,9 @@
 //! Files out of the binary: under their own names, and under names with their hash, which never
 //! change and are kept by browsers for ever.
 
-use actix_web::HttpResponse;
-use actix_web::http::header;
+use actix_web::http::header::{self, EntityTag, Header as _, IfNoneMatch};
 use actix_web::web::Path;
+use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 
 use super::ops::not_found;
 use super::problem::Failure;
@@ -31,7 +31,7 @@ fn unhashed(path: &str) -> Option<String> {
 }
 
 /// `GET /static/…`
-pub async fn asset(path: Path<String>) -> Result<HttpResponse, Failure> {
+pub async fn asset(path: Path<String>, request: HttpRequest) -> Result<HttpResponse, Failure> {
     let (name, caching) = match unhashed(&path) {
         Some(name) => (name, "public, max-age=31536000, immutable"),
         None => (path.into_inner(), "max-age=3600"),
@@ -39,11 +39,27 @@ pub async fn asset(path: Path<String>) -> Result<HttpResponse, Failure> {
     let Some(file) = Assets::get(&name).filter(|_| !name.starts_with("sdk/")) else {
         return Err(not_found());
     };
-    Ok(HttpResponse::Ok()
-        .content_type(content_type(&name))
-        .insert_header((header::CACHE_CONTROL, caching))
-        .insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
-        .body(file.data.into_owned()))
+    let (mut response, is_known) = begin_answer(&file, &request);
+    response.insert_header((header::CACHE_CONTROL, caching));
+    if is_known {
+        return Ok(response.finish());
+    }
+    Ok(response.content_type(content_type(&name)).body(file.data.into_owned()))
+}
+
+/// The head of an answer with a file's tag, and whether the browser has this very file already:
+/// then the answer is finished without its body. The tag is a weak one because the body may be
+/// compressed on its way.
+pub(super) fn begin_answer(file: &rust_embed::EmbeddedFile, request: &HttpRequest) -> (HttpResponseBuilder, bool) {
+    let tag = EntityTag::new_weak(file.metadata.sha256_hash().iter().take(16).map(|byte| format!("{byte:02x}")).collect());
+    let is_known = match IfNoneMatch::parse(request) {
+        Ok(IfNoneMatch::Any) => true,
+        Ok(IfNoneMatch::Items(tags)) => tags.iter().any(|known| known.weak_eq(&tag)),
+        Err(_) => false,
+    };
+    let mut response = if is_known { HttpResponse::NotModified() } else { HttpResponse::Ok() };
+    response.insert_header(header::ETag(tag)).insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"));
+    (response, is_known)
 }
 
 /// By the end of the name.

@@ -23,6 +23,7 @@ use crate::protocol::ErrorCode;
         super::admin_api::items::show,
         super::admin_api::vendors::list,
         super::admin_api::vendors::add,
+        super::admin_api::vendors::delete,
         super::admin_api::handshakes::list,
         super::admin_api::handshakes::add,
         super::admin_api::handshakes::show,

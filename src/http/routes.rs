@@ -2,7 +2,7 @@
 
 use actix_web::dev::Extensions;
 use actix_web::http::{Method, StatusCode};
-use actix_web::middleware::from_fn;
+use actix_web::middleware::{Compress, from_fn};
 use actix_web::web::{self, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse, Route};
 
@@ -27,6 +27,13 @@ pub fn configure(config: &mut ServiceConfig) {
     device_route("/api/v1/reports", "POST", web::post().to(client_api::reports));
     device_route("/api/v1/release", "POST", web::post().to(client_api::release));
 
+    // All else is for people and programs of people: it is large, and it compresses well. (Cookies
+    // are `SameSite=Strict`, so no other site can make a browser ask for a page with secrets in
+    // it and guess them by its size.)
+    config.service(web::scope("").wrap(Compress::default()).configure(configure_compressed));
+}
+
+fn configure_compressed(config: &mut ServiceConfig) {
     let mut route = |path: &str, method: &'static str, route: Route| {
         let wrong_method = web::route().to(move |request| wrong_method(request, method));
         config.service(web::resource(path).route(route).default_service(wrong_method));
@@ -62,6 +69,7 @@ pub fn configure(config: &mut ServiceConfig) {
         .route("/items/{id}", web::get().to(admin_api::items::show))
         .route("/vendors", web::get().to(admin_api::vendors::list))
         .route("/vendors", web::post().to(admin_api::vendors::add))
+        .route("/vendors/{kid}", web::delete().to(admin_api::vendors::delete))
         .route("/handshakes", web::get().to(admin_api::handshakes::list))
         .route("/handshakes", web::post().to(admin_api::handshakes::add))
         .route("/handshakes/{code}", web::get().to(admin_api::handshakes::show))

@@ -1,12 +1,12 @@
 //! The client libraries, out of the binary: an air-gapped developer gets them from the license
 //! server itself. They are public, so any page may load them.
 
-use actix_web::http::header::{self, EntityTag, Header as _, HeaderValue, IfNoneMatch};
+use actix_web::http::header::{self, HeaderValue};
 use actix_web::web::Path;
 use actix_web::{HttpRequest, HttpResponse};
 use askama::Template;
 
-use super::assets::{Assets, content_type};
+use super::assets::{Assets, begin_answer, content_type};
 use super::ops::{broken, not_found, page};
 use super::problem::Failure;
 
@@ -64,18 +64,8 @@ pub async fn file(path: Path<String>, request: HttpRequest) -> Result<HttpRespon
         return Ok(response.content_type("application/x-tar").body(archive));
     }
     let Some(file) = Assets::get(&format!("sdk/{path}")) else { return Err(not_found()) };
-    let tag = EntityTag::new_strong(file.metadata.sha256_hash().iter().take(16).map(|byte| format!("{byte:02x}")).collect());
-    let is_known = match IfNoneMatch::parse(&request) {
-        Ok(IfNoneMatch::Any) => true,
-        Ok(IfNoneMatch::Items(tags)) => tags.iter().any(|known| known.weak_eq(&tag)),
-        Err(_) => false,
-    };
-    let mut response = if is_known { HttpResponse::NotModified() } else { HttpResponse::Ok() };
-    response
-        .insert_header(header::ETag(tag))
-        .insert_header((header::CACHE_CONTROL, "no-cache"))
-        .insert_header((header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"))
-        .insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"));
+    let (mut response, is_known) = begin_answer(&file, &request);
+    response.insert_header((header::CACHE_CONTROL, "no-cache")).insert_header((header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"));
     if is_known {
         return Ok(response.finish());
     }

@@ -142,9 +142,13 @@ test('pages carry the headers that keep them to themselves', limits, async (t) =
   await setUp(page);
   const [cookie] = (await page.context().cookies()).filter(({ name }) => name === '__Host-tollkeeper');
   assert.deepEqual([cookie.httpOnly, cookie.secure, cookie.sameSite, cookie.path], [true, true, 'Strict', '/']);
+  await page.goto(`${sandbox.https}/admin/`);
   const style = /href="(\/static\/admin\.[0-9a-f]{12}\.css)"/.exec(await page.content())[1];
   const asset = await page.request.get(sandbox.https + style);
   assert.match(asset.headers()['cache-control'], /immutable/);
+  assert.deepEqual([asset.headers()['content-encoding'], answer.headers()['content-encoding']], ['gzip', 'gzip']);
+  const again = (tag) => page.request.get(sandbox.https + style, { headers: { 'If-None-Match': tag } }).then((got) => got.status());
+  assert.deepEqual([await again(asset.headers().etag), await again('"other"')], [304, 200]);
   assert.equal((await page.request.get(sandbox.https + style.replace(/[0-9a-f]{12}/, '000000000000'))).status(), 404);
   for (const path of ['/', 'licenses', 'statistics', 'devices', 'audit', 'security']) {
     const stranger = await (await newPage(browser)).request.get(`${sandbox.https}/admin/${path}`, { maxRedirects: 0 });

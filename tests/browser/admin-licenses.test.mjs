@@ -155,6 +155,12 @@ test('a vendor’s key that is none is told at its field', limits, async (t) => 
   await looksRight(page);
   assert.equal(await send(page, '/admin/licenses/vendors', { text: await site.read('vendor/vendor.pub') }, false), 403);
   assert.equal(await send(page, '/admin/licenses/vendors', { text: await site.read('vendor/vendor.pub') }), 303);
+  // What was trusted by mistake is taken back.
+  await page.goto(`${site.url}/admin/licenses/vendors`);
+  await page.getByText('Remove …').click();
+  await looksRight(page);
+  await page.getByRole('button', { name: 'Trust this vendor no longer' }).click();
+  assert.match(await page.locator('main').innerText(), /trusted no longer[\s\S]*No vendor is trusted yet/);
 });
 
 test('a renewal and a revocation say what they do before they do it', limits, async (t) => {

@@ -100,11 +100,23 @@ fn a_vendor_who_is_brought_by_the_api_is_trusted_from_then_on_and_stands_in_the_
     assert_eq!([add(&pem).status, add(&pem).status], [201, 200]);
     let vendors = site.admin_get("vendors");
     assert_eq!((vendors.as_array().map(Vec::len), &vendors[0]["kid"], &vendors[0]["licenses"]), (Some(1), &json!(vendor.key.kid()), &json!(0)));
+    // The trust can be taken back, until licenses hang on it.
+    let path = format!("vendors/{}", vendor.key.kid());
+    let remove = |path: &str| site.try_admin(Method::Delete, path, None);
+    assert_eq!([remove(&path).status, remove(&path).status, remove("vendors/x").status], [204, 404, 404]);
+    assert_eq!(site.admin_get("vendors"), json!([]));
+    assert_eq!(problem(&site.try_admin(Method::Post, "licenses", Some(json!({"file": file})))).0, 400);
+    assert_eq!(add(&pem).status, 201);
     assert_eq!(import(&site, json!({"file": file}))["handshake_code"], json!("216998-100"));
     assert_eq!(site.admin_get("vendors")[0]["licenses"], json!(1));
+    let (status, _, detail) = problem(&remove(&path));
+    assert!(status == 409 && detail.contains("installed (100)"), "{status} {detail}");
     let reader = site.app().context().store.reader().expect("reader");
-    let lines = audit::list(&reader, &Filter { action: Some("vendor_trusted".to_owned()), ..Filter::default() }, 10).expect("audit");
-    assert_eq!(lines.iter().map(|line| (line.actor.as_str(), line.subject.clone())).collect::<Vec<_>>(), [("console", format!("vendor {}", vendor.key.kid()))]);
+    for (action, times) in [("vendor_trusted", 2), ("vendor_distrusted", 1)] {
+        let lines = audit::list(&reader, &Filter { action: Some(action.to_owned()), ..Filter::default() }, 10).expect("audit");
+        let told: Vec<_> = lines.iter().map(|line| (line.actor.as_str(), line.subject.clone())).collect();
+        assert_eq!(told, vec![("console", format!("vendor {}", vendor.key.kid())); times]);
+    }
 }
 
 #[test]

@@ -73,6 +73,7 @@ pub fn configure(config: &mut ServiceConfig) {
         .route("/licenses/request/file", get().to(license_import::download_request))
         .route("/licenses/vendors", get().to(vendors::show))
         .route("/licenses/vendors", post().to(vendors::add))
+        .route("/licenses/vendors/{kid}/delete", post().to(vendors::delete))
         .route("/licenses/items/{id}", get().to(licenses::show_item))
         .route("/licenses/{id}", get().to(licenses::show_license))
         .route("/licenses/{id}/file", get().to(licenses::download))

@@ -2,17 +2,19 @@
 //! the first license without a command line.
 
 use actix_web::http::StatusCode;
-use actix_web::web::{Data, Payload};
+use actix_web::web::{Data, Path, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use askama::Template;
 
-use super::chrome::{Chrome, PageResult, go, page_with};
+use super::chrome::{Chrome, PageResult, go, go_with_error, page_with};
 use super::form::Fields;
 use super::licenses::PATH;
 use crate::http::Context;
 use crate::http::admin_api::vendors::{self, VendorRow};
 use crate::http::caller::Caller;
 use crate::http::problem::Failure;
+
+const HERE: &str = "/admin/licenses/vendors";
 
 #[derive(Template)]
 #[template(path = "admin/vendors.html")]
@@ -47,14 +49,24 @@ pub async fn add(caller: Caller, context: Data<Context>, request: HttpRequest, p
         return Ok(page_of(&context, &request, &caller, "", "Nothing was chosen: choose the vendor.pub, or paste its text.".to_owned()).await?);
     }
     match vendors::trust(&context, text, &caller).await {
-        Ok((kid, true)) => Ok(go("/admin/licenses/vendors", format!("The vendor with the key {kid} was trusted already."))),
-        Ok((kid, false)) => Ok(go("/admin/licenses/vendors", format!("The vendor with the key {kid} is trusted: its licenses can be imported now."))),
+        Ok((kid, true)) => Ok(go(HERE, format!("The vendor with the key {kid} was trusted already."))),
+        Ok((kid, false)) => Ok(go(HERE, format!("The vendor with the key {kid} is trusted: its licenses can be imported now."))),
         Err(failure) if failure.problem().status < 500 => {
             // A private key that came here by mistake is not shown again.
             let kept = if text.contains("PRIVATE KEY") { "" } else { text };
             let detail = format!("This {}.", failure.problem().detail);
             Ok(page_of(&context, &request, &caller, kept, detail).await?)
         }
+        Err(failure) => Err(failure.into()),
+    }
+}
+
+/// `POST /admin/licenses/vendors/{kid}/delete`
+pub async fn delete(caller: Caller, context: Data<Context>, request: HttpRequest, kid: Path<String>, payload: Payload) -> PageResult {
+    Fields::of_caller(&context, &caller, &request, payload).await?;
+    match vendors::distrust(&context, &kid, &caller).await {
+        Ok(()) => Ok(go(HERE, format!("The vendor with the key {kid} is trusted no longer."))),
+        Err(failure) if failure.problem().status < 500 => Ok(go_with_error(HERE, &failure.problem().detail)),
         Err(failure) => Err(failure.into()),
     }
 }

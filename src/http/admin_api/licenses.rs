@@ -294,8 +294,8 @@ pub async fn take(context: &Data<Context>, body: &ImportRequest, by: &str) -> Re
         let revoked = context.writer().submit(RevokeLicense::prepare(&context.site, &body.file, by)?).await??;
         return Ok(ImportAnswer::Revoked(revoked));
     }
-    let command = ImportLicense::prepare(&context.site, &body.file, body.target()?, by)?;
     let _importing = context.importing.lock().await;
+    let command = ImportLicense::prepare(&context.site, &body.file, body.target()?, by)?;
     let imported: Imported = context.writer().submit(command).await??;
     let site = context.site.clone();
     context

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use actix_web::web::{Data, Payload};
+use actix_web::web::{Data, Path, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::commands::trust_vendor::{RecordTrust, TrustVendor};
+use crate::commands::trust_vendor::{DistrustVendor, RecordDistrust, RecordTrust, TrustVendor};
 use crate::http::Context;
 use crate::http::body::read_json;
 use crate::http::caller::Caller;
@@ -58,6 +58,17 @@ pub async fn trust(context: &Data<Context>, text: &str, caller: &Caller) -> Resu
     Ok((command.kid().to_owned(), command.was_trusted()))
 }
 
+/// Takes the trust in a vendor back.
+pub async fn distrust(context: &Data<Context>, kid: &str, caller: &Caller) -> Result<(), Failure> {
+    // An import that found the vendor trusted must not end after this.
+    let _alone = context.importing.lock().await;
+    let command = Arc::new(DistrustVendor::prepare(&context.site, kid, &caller.name, &caller.address)?);
+    context.writer().submit(RecordDistrust(Arc::clone(&command))).await??;
+    let site = Arc::clone(&context.site);
+    let finished = actix_web::web::block(move || command.finish(&site)).await.map_err(|_| crate::store::Error::Stopped)?;
+    finished.map_err(|error| Failure::new(ErrorCode::NotServing, error.to_string()))
+}
+
 /// `GET /vendors`
 #[utoipa::path(get, path = "/api/v1/admin/vendors", tag = "licenses", security(("bearer" = [])), responses(
     (status = 200, description = "The vendors whose licenses can be imported", body = Vec<VendorRow>),
@@ -82,4 +93,14 @@ pub async fn add(caller: Caller, context: Data<Context>, request: HttpRequest, p
         .ok_or_else(|| Failure::new(ErrorCode::NotServing, "the key was written but is not there"))?;
     let mut response = if was_trusted { HttpResponse::Ok() } else { HttpResponse::Created() };
     Ok(response.json(row))
+}
+
+/// `DELETE /vendors/{kid}`
+#[utoipa::path(delete, path = "/api/v1/admin/vendors/{kid}", tag = "licenses", security(("bearer" = [])), params(("kid" = String, Path, description = "The thumbprint of its key")), responses(
+    (status = 204, description = "Licenses of this vendor can be imported no longer"),
+    (status = "4XX", description = "Refused; `detail` says what to do", body = Problem, content_type = "application/problem+json"),
+))]
+pub async fn delete(caller: Caller, context: Data<Context>, kid: Path<String>) -> Result<HttpResponse, Failure> {
+    distrust(&context, &kid, &caller).await?;
+    Ok(HttpResponse::NoContent().finish())
 }

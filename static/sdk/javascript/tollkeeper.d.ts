@@ -85,7 +85,7 @@ export interface SendReply {
 
 /** Where a device keeps what must outlive the application. */
 export interface Storage {
-  /** Gives `work` the records whose keys are asked for (a prefix ends in `/`), and writes what it changes, all or nothing. */
+  /** Gives `work` the records whose keys are asked for (a prefix ends in `/`), and writes what it changes, all or nothing. `work` may have to run again. */
   transact<T>(prefixes: string[], work: (records: Records) => T): Promise<T>;
   /** Keeps everybody else on this device out while `work` runs. */
   lock<T>(name: string, waitMs: number, work: () => Promise<T>): Promise<T>;

@@ -771,10 +771,14 @@
     }
   }
 
+  /** What a transaction answers that had to make way. */
+  const MADE_WAY = Symbol('made way');
+
   /** What all tabs of one origin share. A transaction of the database keeps them apart. */
   class IndexedDbStorage {
     #opening = null;
     #database = null;
+    #running = new Set();
 
     #open() {
       this.#opening ??= new Promise((resolve, reject) => {
@@ -807,7 +811,15 @@
       return this.#opening;
     }
 
+    /** `work` runs again when the transaction had to make way; see {@link interrupt}. */
     async transact(prefixes, work) {
+      for (;;) {
+        const answer = await this.#transactOnce(prefixes, work);
+        if (answer !== MADE_WAY) return answer;
+      }
+    }
+
+    async #transactOnce(prefixes, work) {
       const database = await this.#open();
       return new Promise((resolve, reject) => {
         let transaction;
@@ -817,10 +829,13 @@
           this.#opening = null;
           return reject(cacheError(error.message));
         }
+        const running = { work, transaction, isCertain: false, madeWay: false };
+        this.#running.add(running);
         const store = transaction.objectStore('records');
         const found = [];
         let [waiting, result, failure] = [prefixes.length, undefined, null];
         const run = () => {
+          if (running.madeWay) return;
           try {
             const records = new Records(found);
             result = work(records);
@@ -829,6 +844,9 @@
               if (value === undefined) store.delete(key);
               else store.put({ key, value });
             }
+            // From here on it ends well, even if the page does not live to hear of it.
+            transaction.commit();
+            running.isCertain = true;
           } catch (error) {
             failure = error;
             transaction.abort();
@@ -842,9 +860,32 @@
             if (waiting === 0) run();
           };
         }
-        transaction.oncomplete = () => resolve(result);
-        transaction.onabort = () => reject(failure ?? cacheError(transaction.error?.message ?? 'a transaction was given up'));
+        transaction.oncomplete = () => {
+          this.#running.delete(running);
+          resolve(result);
+        };
+        transaction.onabort = () => {
+          this.#running.delete(running);
+          if (running.madeWay) resolve(MADE_WAY);
+          else reject(failure ?? cacheError(transaction.error?.message ?? 'a transaction was given up'));
+        };
       });
+    }
+
+    /**
+     * Takes the transactions that are under way back, so that what is appended next is written at once: a
+     * browser forgets what waits behind another transaction when the page ends. If the page lives on, they
+     * run again. Whether that of `work` is certain to end well already.
+     */
+    interrupt(work) {
+      let isCertain = false;
+      for (const running of this.#running) {
+        if (running.work === work && running.isCertain) isCertain = true;
+        if (running.isCertain || running.madeWay) continue;
+        running.madeWay = true;
+        running.transaction.abort();
+      }
+      return isCertain;
     }
 
     /** Writes one record at once, without a turn of the event loop: the page may end before there is another one. */
@@ -1112,6 +1153,8 @@
     #claims = null;
     #grant = null;
     #counts = new Map();
+    /** The flush that is under way: what it took, and the work of its transaction. */
+    #flushing = null;
     #held = 0;
     /** Instances that other tabs or processes hold, as last read. */
     #heldByOthers = 0;
@@ -1885,19 +1928,13 @@
     async #flush(lag = this.#config.flushSeconds) {
       if (this.#storage === null) return true;
       const taken = this.#takeCounts();
+      const write = (records) => this.#write(records, taken, lag);
+      this.#flushing = { taken, write };
       try {
-        const gone = await this.#goneSessions();
-        const { grant, closed } = await this.#storage.transact(['device', 'late/', 'open/', 'held/', this.#grantKey], (records) => {
-          const instances = Math.max(1, this.#held + this.#othersHold(records, gone));
-          const late = records.entries('late/');
-          for (const { counts, under } of [...late.map(([, value]) => value), taken]) {
-            for (const [key, types] of counts) addToOpen(records, JSON.parse(key), types, { ...under, instances });
-          }
-          for (const [key] of late) records.delete(key);
-          this.#keepTime(records, taken.counts.length > 0);
-          const over = closeOpen(records, this.#time.use() - lag);
-          return { grant: records.get(this.#grantKey) ?? null, closed: over };
-        });
+        taken.gone = await this.#goneSessions();
+        const { grant, closed } = await this.#storage.transact(['device', 'late/', 'open/', 'held/', this.#grantKey], write);
+        // They are on disk: nothing that goes wrong from here on may put them back.
+        taken.counts = [];
         for (const stored of closed) if (stored.grant === this.#askedFor) this.#due.set(stored.report.report_id, stored.report);
         if (!this.#isClosed) await this.#adopt(grant);
         return true;
@@ -1905,7 +1942,21 @@
         this.#putBack(taken);
         this.#warn(error);
         return false;
+      } finally {
+        this.#flushing = null;
       }
+    }
+
+    #write(records, taken, lag) {
+      const instances = Math.max(1, this.#held + this.#othersHold(records, taken.gone));
+      const late = records.entries('late/');
+      for (const { counts, under } of [...late.map(([, value]) => value), taken]) {
+        for (const [key, types] of counts) addToOpen(records, JSON.parse(key), types, { ...under, instances });
+      }
+      for (const [key] of late) records.delete(key);
+      this.#keepTime(records, taken.counts.length > 0);
+      const closed = closeOpen(records, this.#time.use() - lag);
+      return { grant: records.get(this.#grantKey) ?? null, closed };
     }
 
     /** The time is kept when something is written anyway, and once a slot. */
@@ -2011,6 +2062,7 @@
       const rejected = new Map(answer.rejected.map((each) => [each.report_id, each]));
       const lost = [];
       await this.#storage.transact(['report/'], (records) => {
+        lost.length = 0;
         for (const [key, stored] of records.entries('report/')) {
           const id = stored.report.report_id;
           const no = rejected.get(id);
@@ -2089,11 +2141,7 @@
 
     /** The page may end any moment: counts go to disk, and what is due goes out at once, outliving the page. */
     #leave() {
-      if (this.#counts.size > 0 && this.#storage.append !== undefined) {
-        const taken = this.#takeCounts();
-        // The next flush, of whichever tab, adds it to the reports.
-        this.#storage.append(`late/${randomUuid()}`, taken).catch(() => this.#putBack(taken));
-      }
+      if (this.#storage.append !== undefined) this.#append();
       // Sealing takes longer than a page that ends has; what is on disk is sent next time.
       if (this.#grant === null || this.#config.sealed || this.#config.servers.length === 0) return;
       const waiting = Array.from(this.#due.values()).filter(({ report_id }) => !this.#leaving.has(report_id));
@@ -2108,6 +2156,23 @@
         // They stay on disk and are sent again; the server takes each once.
         .catch(() => {})
         .finally(() => ids.forEach((id) => this.#leaving.delete(id)));
+    }
+
+    /** Counts go to disk without a turn of the event loop, also those of a flush that may not live to its end. */
+    #append() {
+      const isFlushing = this.#flushing !== null && this.#flushing.taken.counts.length > 0;
+      if (!isFlushing && this.#counts.size === 0) return;
+      const parts = [this.#takeCounts()];
+      const isCertain = this.#storage.interrupt(this.#flushing?.write);
+      if (isFlushing && !isCertain) {
+        const { taken } = this.#flushing;
+        parts.push({ counts: taken.counts, under: taken.under });
+        taken.counts = [];
+      }
+      // The next flush, of whichever tab, adds them to the reports.
+      for (const part of parts) {
+        if (part.counts.length > 0) this.#storage.append(`late/${randomUuid()}`, part).catch(() => this.#putBack(part));
+      }
     }
 
     #soon(work) {
