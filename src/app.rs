@@ -15,22 +15,29 @@ use uuid::Uuid;
 
 use crate::clock::{Clock, SystemClock};
 use crate::commands::Site;
+use crate::commands::backup::{Backups, Policy, Reason};
+use crate::commands::exceptions::Exceptions;
 use crate::commands::preferences::names;
-use crate::commands::site::{HARDWARE_ROW, HardwareBinding, VendorFiles};
+use crate::commands::restore::{self, RaiseSequence};
+use crate::commands::site::{HARDWARE_ROW, HardwareBinding, IDENTITY_ROW, VendorFiles};
 use crate::documents::secret::SecretKey;
 use crate::documents::{Hardware, SealingKey, ServerIdentity, SigningKey, random_uuid, replace_file};
 use crate::http::Context;
 use crate::http::caller::TOKEN_USES_ROW;
 use crate::http::chain_check::ChainCheck;
+use crate::http::restart::Restart;
 use crate::http::rate_limit::{self, RateLimit};
 use crate::http::sandbox::Sandbox;
 use crate::http::server::{self, Listeners, Running};
 use crate::http::session::Sessions;
 use crate::http::tls::{self, Leaf, SiteAuthority, SwappableCertificate};
+use crate::jobs::backup::BackupJob;
+use crate::jobs::watch::{self, WatchJob};
+use crate::jobs::{Job, Jobs};
 use crate::licensing::ServerUuid;
 use crate::settings::Settings;
 use crate::store::catalog::Catalog;
-use crate::store::{self, Store, local, open, preferences};
+use crate::store::{self, Store, facts, local, open, preferences};
 
 /// Where the server does not start, and why.
 #[derive(Debug, thiserror::Error)]
@@ -72,6 +79,7 @@ pub enum Extent {
 /// A running server.
 pub struct App {
     http: Running,
+    jobs: Jobs,
     context: Data<Context>,
     https: Vec<SocketAddr>,
     plain: Vec<SocketAddr>,
@@ -91,7 +99,6 @@ struct StoredIdentity {
     sealing: Option<Vec<u8>>,
 }
 
-const IDENTITY_ROW: &str = "identity";
 const AUTHORITY_ROW: &str = "site authority";
 const LEAF_ROW: &str = "server certificate";
 const URLS_ROW: &str = "server urls";
@@ -129,6 +136,14 @@ impl App {
 
         let path = data.join("tollkeeper.db");
         let broken = |error: store::Error| StartError::Store { path: path.clone(), error };
+        let backups = backups_of(settings, &clock);
+        if restore::take_staged(data, &backups).map_err(broken)? {
+            tracing::warn!("another database was put in place of this server's; the old one is among the backups");
+        }
+        if open::needs_migration(&path).map_err(broken)? {
+            let copy = backups.make(Reason::Upgrade).map_err(broken)?;
+            tracing::info!(backup = copy.name, "the database is brought to a newer version; this is how it was");
+        }
         let connection = open::open(&path).map_err(broken)?;
         let is_new = local::find(&connection, IDENTITY_ROW).map_err(broken)?.is_none();
         let secret = SecretKey::load_or_create(&data.join("secret.key"), is_new).map_err(|error| StartError::Data(error.to_string()))?;
@@ -159,23 +174,31 @@ impl App {
         let server_urls = find_urls(settings, extent, bound, &connection)?;
         let sessions = load_sessions(&connection)?;
         let rate_limits = preferences::read(&connection, names::RATE_LIMITS).map_err(broken)?.unwrap_or(rate_limit::of_settings(&settings.limits));
-        let store = Store::start(&path, connection, origin, Arc::clone(&clock), settings.limits.queue).map_err(broken)?;
+        let loss = restore::find_loss(&connection, facts::head(&connection, origin).map_err(broken)?.sequence, watch::read_mark(data)).map_err(broken)?;
+        let store = Arc::new(Store::start(&path, connection, origin, Arc::clone(&clock), settings.limits.queue).map_err(broken)?);
+        if let Some(reason) = loss {
+            store.writer().submit_blocking(RaiseSequence { reason }).map_err(broken)?;
+        }
 
         let admin_socket = match extent {
             Extent::Server => server::socket_path(data),
             Extent::AdminOnly => server::command_socket_path(data),
         };
         listeners.admin = Some(server::bind_admin_socket(data, &admin_socket).map_err(|error| StartError::Listen(error.to_string()))?);
+        let exceptions = Arc::<Exceptions>::default();
         let limits = match extent {
             Extent::Server => settings.limits.clone(),
             Extent::AdminOnly => crate::settings::Limits { workers: 1, ..settings.limits.clone() },
         };
         let context = Data::new(Context {
             site: Arc::new(site),
-            store: Arc::new(store),
+            store: Arc::clone(&store),
+            backups: Arc::clone(&backups),
+            exceptions: Arc::clone(&exceptions),
+            restart: Restart::default(),
             importing: tokio::sync::Mutex::new(()),
             rate: RateLimit::new(rate_limits, Arc::clone(&clock)),
-            clock,
+            clock: Arc::clone(&clock),
             limits,
             ca_pem: authority.ca_pem.clone(),
             ca_fingerprint,
@@ -187,9 +210,18 @@ impl App {
             started_at: now,
             sandbox,
         });
+        let mut work: Vec<Box<dyn Job>> = Vec::new();
+        if extent == Extent::Server && context.sandbox.is_none() {
+            if settings.backup.every_minutes > 0 {
+                let period = i64::from(settings.backup.every_minutes) * 60;
+                work.push(Box::new(BackupJob { backups, exceptions: Arc::clone(&exceptions), period }));
+            }
+            work.push(Box::new(WatchJob { data: data.to_owned(), store, origin, exceptions, marked: 0, is_first: true }));
+        }
+        let jobs = Jobs::start(work, &clock).map_err(|error| StartError::Listen(format!("a thread cannot be started: {error}")))?;
         let patience = Duration::from_secs(settings.limits.shutdown_seconds);
         let http = server::start(context.clone(), listeners, Some(tls_config)).map_err(|error| StartError::Listen(error.to_string()))?;
-        Ok(Self { http, context, https: https_addresses, plain: http_addresses, admin_socket, patience, _lock: lock })
+        Ok(Self { http, jobs, context, https: https_addresses, plain: http_addresses, admin_socket, patience, _lock: lock })
     }
 
     /// What its handlers reach.
@@ -214,23 +246,45 @@ impl App {
 
     /// Finishes what is in flight, writes everything and lets go of the data directory.
     pub fn stop(self) {
-        let Self { http, context, patience, .. } = self;
+        let Self { http, jobs, context, patience, .. } = self;
         if let Some(sandbox) = &context.sandbox {
             sandbox.close();
         }
         http.stop(patience);
+        jobs.stop();
         context.store.close();
     }
 
     /// The same without waiting for anybody: for commands, which have had their answer.
     pub fn stop_at_once(self) {
         // The lock goes last: whoever waits for it may make a socket at the same place.
-        let Self { http, context, admin_socket, _lock, .. } = self;
+        let Self { http, jobs, context, admin_socket, _lock, .. } = self;
         http.stop_at_once();
+        jobs.stop();
         context.store.close();
         // One that stays is in nobody's way.
         let _ = fs::remove_file(admin_socket);
     }
+}
+
+fn backups_of(settings: &Settings, clock: &Arc<dyn Clock>) -> Arc<Backups> {
+    let set = &settings.backup;
+    let policy = Policy { every_minutes: set.every_minutes, latest: set.keep_latest, hourly: set.keep_hours, daily: set.keep_days };
+    Arc::new(Backups::of(&settings.data, settings.backup_directory(), policy, Arc::clone(clock)))
+}
+
+/// Puts a backup in the place of the database of a server that does not run.
+///
+/// # Errors
+/// One does run, or the backup cannot be used; nothing was changed.
+pub fn restore(settings: &Settings, backup: &Path, passphrase: Option<&str>) -> Result<(), StartError> {
+    prepare_directory(&settings.data)?;
+    let _lock = take_lock(&settings.data)?;
+    let broken = |error: store::Error| StartError::Store { path: backup.to_owned(), error };
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    restore::stage(&settings.data, backup, passphrase).map_err(broken)?;
+    restore::take_staged(&settings.data, &backups_of(settings, &clock)).map_err(broken)?;
+    Ok(())
 }
 
 fn settings_addresses(found: Result<Vec<SocketAddr>, crate::settings::SettingsError>) -> Result<Vec<SocketAddr>, StartError> {
@@ -239,7 +293,7 @@ fn settings_addresses(found: Result<Vec<SocketAddr>, crate::settings::SettingsEr
 
 fn prepare_directory(data: &Path) -> Result<(), StartError> {
     let make = |path: &Path| fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
-    for path in [data.to_owned(), data.join("tls"), data.join("vendors"), data.join("backups")] {
+    for path in [data.to_owned(), data.join("tls"), data.join("vendors")] {
         make(&path).map_err(|error| StartError::Data(format!("cannot make the data directory {}: {error}", path.display())))?;
     }
     Ok(())

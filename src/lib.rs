@@ -13,6 +13,7 @@
 //! | [`documents`] | signed documents and sealed secrets: license file, authorization … | licensing, protocol |
 //! | [`store`] | SQLite: the journal of facts, the one writer, tables for reading | licensing |
 //! | [`commands`] | every write, one file an intention: authorize, accept reports, import … | store, documents, protocol, licensing |
+//! | [`jobs`] | what the server does by itself: backups, looking out for trouble | commands, store |
 //! | [`http`] | HTTPS, the client API, the admin API | commands, store (reads), protocol, documents, licensing |
 //! | [`client`] | the device's side (feature `client`) | protocol, documents, licensing |
 //! | [`cli`] | the command line: a thin face on the admin API | everything |
@@ -55,6 +56,8 @@ pub mod commands;
 pub mod documents;
 #[cfg(feature = "server")]
 pub mod http;
+#[cfg(feature = "server")]
+pub mod jobs;
 pub mod licensing;
 pub mod protocol;
 #[cfg(feature = "server")]

@@ -10,6 +10,9 @@ use serde::Deserialize;
 use keys::{ENV_PREFIX, KEYS};
 
 mod keys;
+mod sections;
+
+pub use sections::{Backup, Limits, Log, LogLevel, Standby, Tls};
 
 /// The largest request body the server ever takes, in bytes (protocol §3).
 pub const MAX_BODY_BYTES: usize = 1 << 20;
@@ -54,85 +57,16 @@ pub struct Settings {
     pub limits: Limits,
     /// `[log]`
     pub log: Log,
+    /// `[backup]`
+    pub backup: Backup,
+    /// `[standby]`
+    pub standby: Standby,
     /// What the administrator should hear of at start, one sentence each.
     #[serde(skip)]
     pub warnings: Vec<String>,
     /// The settings file that was read, if any.
     #[serde(skip)]
     pub config_file: Option<PathBuf>,
-}
-
-/// `[tls]`: the server's HTTPS certificate.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Tls {
-    /// DNS names and IP addresses the certificate carries, besides those the machine knows of itself.
-    pub names: Vec<String>,
-}
-
-/// `[limits]`: what one server takes on.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Limits {
-    /// Threads that answer requests.
-    pub workers: usize,
-    /// Commands that may wait for the writer; more are refused with 503.
-    pub queue: usize,
-    /// The largest request body, in bytes.
-    pub body_bytes: usize,
-    /// The time to send a whole body, in seconds.
-    pub body_seconds: u64,
-    /// The time to send a request's head, in seconds.
-    pub head_seconds: u64,
-    /// How long a kept connection may go without a complete request.
-    pub idle_seconds: u64,
-    /// Connections open at the same time.
-    pub connections: usize,
-    /// Requests of one device in a minute; 0: no limit.
-    pub device_requests_per_minute: u32,
-    /// Requests from one IP address in a minute; 0: no limit.
-    pub address_requests_per_minute: u32,
-    /// The time running requests get to finish at shutdown, in seconds.
-    pub shutdown_seconds: u64,
-}
-
-/// `[log]`
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Log {
-    /// The least important kind of line that is written.
-    pub level: LogLevel,
-}
-
-/// How much the log tells, from least to most.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[expect(missing_docs, reason = "the five names are the log's own")]
-pub enum LogLevel {
-    Error,
-    Warn,
-    #[default]
-    Info,
-    Debug,
-    Trace,
-}
-
-impl LogLevel {
-    /// The name as settings write it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Error => "error",
-            Self::Warn => "warn",
-            Self::Info => "info",
-            Self::Debug => "debug",
-            Self::Trace => "trace",
-        }
-    }
-
-    /// The level of this name, whatever its case.
-    pub fn find(name: &str) -> Option<Self> {
-        [Self::Error, Self::Warn, Self::Info, Self::Debug, Self::Trace].into_iter().find(|level| name.trim().eq_ignore_ascii_case(level.as_str()))
-    }
 }
 
 /// Why the settings cannot be used. Every message says which value and what to do.
@@ -181,23 +115,6 @@ pub enum SettingsError {
     },
 }
 
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            workers: std::thread::available_parallelism().map_or(2, usize::from),
-            queue: 4096,
-            body_bytes: MAX_BODY_BYTES,
-            body_seconds: 10,
-            head_seconds: 5,
-            idle_seconds: 120,
-            connections: 25_000,
-            device_requests_per_minute: 600,
-            address_requests_per_minute: 0,
-            shutdown_seconds: 20,
-        }
-    }
-}
-
 impl Default for Settings {
     fn default() -> Self {
         Self { listen: vec!["0.0.0.0:48443".to_owned()], ..Self::for_data("data") }
@@ -216,6 +133,8 @@ impl Settings {
             tls: Tls::default(),
             limits: Limits::default(),
             log: Log::default(),
+            backup: Backup::default(),
+            standby: Standby::default(),
             warnings: Vec::new(),
             config_file: None,
         }
@@ -277,6 +196,9 @@ impl Settings {
         for vendor in &mut settings.trusted_vendors {
             *vendor = folder.join(&*vendor);
         }
+        if !settings.backup.directory.as_os_str().is_empty() {
+            settings.backup.directory = folder.join(&settings.backup.directory);
+        }
         settings.config_file = Some(path);
         Ok(settings)
     }
@@ -313,6 +235,12 @@ impl Settings {
             Some("log.level") => {
                 self.log.level = LogLevel::find(value).ok_or_else(|| refused(name, value, "error, warn, info, debug or trace"))?;
             }
+            Some("backup.every_minutes") => self.backup.every_minutes = number(name, value)?,
+            Some("backup.directory") => self.backup.directory = PathBuf::from(value),
+            Some("backup.keep_latest") => self.backup.keep_latest = number(name, value)?,
+            Some("backup.keep_hours") => self.backup.keep_hours = number(name, value)?,
+            Some("backup.keep_days") => self.backup.keep_days = number(name, value)?,
+            Some("standby.sync_seconds") => self.standby.sync_seconds = number(name, value)?,
             _ => {
                 let known: Vec<String> = KEYS.iter().map(|key| keys::variable(key)).collect();
                 let hint = keys::nearest(name, known.iter().map(String::as_str)).map(|known| format!("; did you mean {known}?")).unwrap_or_default();
@@ -359,12 +287,22 @@ impl Settings {
             ("limits.device_requests_per_minute", limits.device_requests_per_minute.into(), 0, 1_000_000),
             ("limits.address_requests_per_minute", limits.address_requests_per_minute.into(), 0, 100_000_000),
             ("limits.shutdown_seconds", limits.shutdown_seconds, 0, 3600),
+            ("backup.every_minutes", self.backup.every_minutes.into(), 0, 1_440),
+            ("backup.keep_latest", self.backup.keep_latest as u64, 1, 1_000),
+            ("backup.keep_hours", self.backup.keep_hours as u64, 0, 1_000),
+            ("backup.keep_days", self.backup.keep_days as u64, 0, 4_000),
+            ("standby.sync_seconds", self.standby.sync_seconds.into(), 1, 3_600),
         ] {
             if !(least..=most).contains(&value) {
                 return Err(SettingsError::Value { key: key.to_owned(), value: value.to_string(), allowed: format!("a whole number from {least} to {most}") });
             }
         }
         Ok(())
+    }
+
+    /// Where backups go.
+    pub fn backup_directory(&self) -> PathBuf {
+        if self.backup.directory.as_os_str().is_empty() { self.data.join("backups") } else { self.backup.directory.clone() }
     }
 
     /// The addresses to serve HTTPS on; host names are looked up.

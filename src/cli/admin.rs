@@ -1,6 +1,6 @@
 //! `tollkeeper admin`: who may administer this site, and the way back in.
 
-use std::io::{BufRead as _, IsTerminal as _};
+use std::io::IsTerminal as _;
 
 use clap::{Subcommand, ValueEnum};
 
@@ -240,13 +240,7 @@ fn token(command: TokenCommand) -> Result<(), Failure> {
 fn read_password(name: &str, from_stdin: bool) -> Result<String, Failure> {
     let failed = |error: std::io::Error| Failure(format!("the password cannot be read: {error}"));
     if from_stdin {
-        let mut line = String::new();
-        std::io::stdin().lock().read_line(&mut line).map_err(failed)?;
-        let password = line.trim_end_matches(['\r', '\n']);
-        if password.is_empty() {
-            return Err(Failure("no password came on standard input: send it as one line".to_owned()));
-        }
-        return Ok(password.to_owned());
+        return super::read_secret_line("password");
     }
     if !std::io::stdin().is_terminal() {
         return Err(Failure("there is no terminal to ask for the password on: send it as one line with --password-stdin".to_owned()));

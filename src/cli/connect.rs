@@ -110,7 +110,8 @@ fn read<T: DeserializeOwned>(reply: &Reply) -> Result<T, Failure> {
     reply.json().map_err(|error| Failure(error.to_string()))
 }
 
-fn find_running(data: &Path) -> Option<Transport> {
+/// The admin socket of the server that runs on this data directory, if one does.
+pub fn find_running(data: &Path) -> Option<Transport> {
     let path = socket_path(data);
     if !path.exists() {
         return None;

@@ -82,13 +82,15 @@ valid_to = 2099-12-31
 /// Runs the demo until Ctrl-C.
 pub fn run(args: &DemoArgs) -> Result<(), Failure> {
     serve::start_log(LogLevel::Warn);
-    let stop = serve::wait_for_stop()?;
+    let mut stop = serve::wait_for_stop()?;
     let home = Home::prepare("demo", args.data.clone())?;
     let mut settings = Settings::load(&Flags { data: Some(home.path.clone()), listen: vec![args.listen.clone()], ..Flags::default() }, [])
         .map_err(|error| Failure(error.to_string()))?;
     settings.trusted_vendors = vec![home.vendor_public_key()];
     let app = App::start(&settings, Arc::new(SystemClock), Extent::Server).map_err(|error| Failure(error.to_string()))?;
-    let result = present(&home, &settings, &app, stop);
+    let result = present(&home, &settings, &app, || {
+        stop(&app.context().restart);
+    });
     app.stop();
     result
 }

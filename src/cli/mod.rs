@@ -25,6 +25,7 @@ use crate::clock::SystemClock;
 use crate::settings::{Flags, Settings};
 
 pub mod admin;
+pub mod backup;
 pub mod connect;
 pub mod demo;
 pub mod device;
@@ -85,6 +86,9 @@ enum Group {
     /// Who may administer this site: users, tokens, a lost password
     #[command(subcommand)]
     Admin(admin::AdminCommand),
+    /// Copies of the database, and the way back from one
+    #[command(subcommand)]
+    Backup(backup::BackupCommand),
     /// Print a completion script for a shell
     ///
     /// Example:
@@ -117,6 +121,18 @@ pub fn environment() -> impl Iterator<Item = (String, String)> {
     std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
 }
 
+/// The first line of standard input: a `password`, a `passphrase`.
+fn read_secret_line(what: &str) -> Result<String, Failure> {
+    use std::io::BufRead as _;
+    let mut line = String::new();
+    std::io::stdin().lock().read_line(&mut line).map_err(|error| Failure(format!("the {what} cannot be read: {error}")))?;
+    let secret = line.trim_end_matches(['\r', '\n']);
+    if secret.is_empty() {
+        return Err(Failure(format!("no {what} came on standard input: send it as one line")));
+    }
+    Ok(secret.to_owned())
+}
+
 /// Runs what was asked for.
 pub fn run(cli: Cli) -> Result<(), Failure> {
     match cli.command {
@@ -130,6 +146,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Group::Device(command) => device::run(command),
         Group::Usage(command) => usage::run(command),
         Group::Admin(command) => admin::run(command),
+        Group::Backup(command) => backup::run(command),
         Group::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "tollkeeper", &mut script);

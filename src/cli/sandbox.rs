@@ -9,6 +9,7 @@ use super::{Failure, output, serve};
 use crate::app::App;
 use crate::clock::{Clock, ManualClock, SystemClock};
 use crate::documents::{files, load_vendor_key};
+use crate::http::restart::Restart;
 use crate::http::admin_api::handshakes::{HandshakeBody, HandshakeRow};
 use crate::http::sandbox::{Place, Sandbox};
 use crate::settings::{LogLevel, Settings, SettingsError};
@@ -97,11 +98,11 @@ impl Started {
 /// Runs the sandbox until Ctrl-C.
 pub fn run(args: &SandboxArgs) -> Result<(), Failure> {
     serve::start_log(LogLevel::Warn);
-    let stop = serve::wait_for_stop()?;
+    let mut stop = serve::wait_for_stop()?;
     let started = start(args.data.clone(), std::slice::from_ref(&args.listen), &args.http)?;
     let presented = present(&started);
     if presented.is_ok() {
-        stop();
+        stop(&Restart::default());
     }
     started.stop();
     presented

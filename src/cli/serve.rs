@@ -14,6 +14,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 use super::Failure;
 use crate::app::{App, Extent, StartError};
 use crate::clock::SystemClock;
+use crate::http::restart::Restart;
 use crate::settings::{Flags, LogLevel, Settings};
 
 /// Flags of `serve`.
@@ -45,8 +46,17 @@ pub fn run(args: &ServeArgs) -> Result<(), Failure> {
         tracing::warn!("{warning}");
     }
     let missing = raise_descriptor_limit(settings.limits.connections);
-    let stop = wait_for_stop()?;
-    let app = start_patiently(&settings)?;
+    let mut stop = wait_for_stop()?;
+    while serve(&settings, missing.as_deref(), &mut stop)? == Ended::ToBeginAnew {
+        tracing::info!("beginning anew");
+    }
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// Runs it once, until it is to stop or to begin anew.
+fn serve(settings: &Settings, missing: Option<&str>, stop: &mut impl FnMut(&Restart) -> Ended) -> Result<Ended, Failure> {
+    let app = start_patiently(settings)?;
     let identity = app.context().site.identity();
     tracing::info!(server_uuid = %identity.uuid, version = env!("CARGO_PKG_VERSION"), data = %settings.data.display(), "Tollkeeper is ready");
     for address in app.https_addresses() {
@@ -58,11 +68,10 @@ pub fn run(args: &ServeArgs) -> Result<(), Failure> {
     for address in app.http_addresses() {
         tracing::warn!("listening on http://{address}, unencrypted because --http asked for it");
     }
-    stop();
+    let ended = stop(&app.context().restart);
     tracing::info!("stopping: finishing what is in flight");
     app.stop();
-    tracing::info!("stopped");
-    Ok(())
+    Ok(ended)
 }
 
 /// A connection takes two descriptors (see `http::idle`), and shells often allow 1024: asks
@@ -94,21 +103,32 @@ fn start_patiently(settings: &Settings) -> Result<App, Failure> {
     App::start(settings, Arc::new(SystemClock), Extent::Server).map_err(|error| Failure(error.to_string()))
 }
 
-/// Catches SIGTERM and Ctrl-C from now on; the returned function waits for one of them.
-pub fn wait_for_stop() -> Result<impl FnOnce(), Failure> {
+/// Why a server ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// It was told to.
+    ToStop,
+    /// Something is to be put in its place first.
+    ToBeginAnew,
+}
+
+/// Catches SIGTERM and Ctrl-C from now on; the returned function waits for one of them, or until
+/// the server asks to begin anew.
+pub fn wait_for_stop() -> Result<impl FnMut(&Restart) -> Ended, Failure> {
     let failed = |error: std::io::Error| Failure(format!("cannot wait for signals: {error}"));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
     let (mut terminate, mut interrupt) = {
         let _entered = runtime.enter();
         (signal(SignalKind::terminate()).map_err(failed)?, signal(SignalKind::interrupt()).map_err(failed)?)
     };
-    Ok(move || {
+    Ok(move |restart: &Restart| {
         runtime.block_on(async {
             tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
+                _ = terminate.recv() => Ended::ToStop,
+                _ = interrupt.recv() => Ended::ToStop,
+                () = restart.asked() => Ended::ToBeginAnew,
             }
-        });
+        })
     })
 }
 

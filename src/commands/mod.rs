@@ -16,10 +16,14 @@
 //! | [`handshake`] | the admin makes, edits, orders, stars or deletes handshake codes |
 //! | [`users`] [`tokens`] | who may administer: people with passwords, programs with tokens |
 //! | [`preferences`] | the admin sets something, or did something to be remembered |
+//! | [`backup`] [`restore`] | copies of the database, and one of them in its place |
+//! | [`exceptions`] | what is wrong right now |
 //! | [`site`] | what all of them know: identity, secret key, vendors, certificates |
 
 pub mod accept_reports;
 pub mod authorize;
+pub mod backup;
+pub mod exceptions;
 pub mod handshake;
 pub mod import_license;
 pub mod issue_statement;
@@ -27,6 +31,7 @@ mod payers;
 pub mod preferences;
 pub mod release_seat;
 pub mod reset_device;
+pub mod restore;
 pub mod revoke_license;
 pub mod site;
 pub mod tokens;

@@ -19,6 +19,8 @@ pub const HARDWARE_GRACE_DAYS: i64 = 14;
 
 /// Name of the row in `local` that holds [`HardwareBinding`].
 pub const HARDWARE_ROW: &str = "hardware";
+/// The row of the database that holds this server's keys, sealed.
+pub const IDENTITY_ROW: &str = "identity";
 
 /// The machine that this installation is bound to.
 #[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]

@@ -18,6 +18,7 @@
 //! | [`chain_check`] | walks the journal beside everything else, and tells how far it is |
 //! | [`sandbox`] | what `tollkeeper sandbox` adds: a clock to move, faults to switch on |
 //! | [`sdk`] | the client libraries, for developers to load or to take away |
+//! | [`restart`] | begins anew where that is asked for |
 //! | [`ops`] | health, the API's reference, the front page |
 //! | [`openapi`] | the API's description |
 //! | [`tls`] | the site's certificate authority and the server's certificate |
@@ -38,6 +39,7 @@ pub mod ops;
 pub mod problem;
 pub mod query;
 pub mod rate_limit;
+pub mod restart;
 pub mod routes;
 pub mod sandbox;
 pub mod sdk;
@@ -51,6 +53,8 @@ use std::sync::Arc;
 
 use crate::clock::Clock;
 use crate::commands::Site;
+use crate::commands::backup::Backups;
+use crate::commands::exceptions::Exceptions;
 use crate::settings::Limits;
 use crate::store::{Reader, Store, Writer};
 
@@ -60,6 +64,12 @@ pub struct Context {
     pub site: Arc<Site>,
     /// The database.
     pub store: Arc<Store>,
+    /// Copies of it.
+    pub backups: Arc<Backups>,
+    /// What is wrong right now.
+    pub exceptions: Arc<Exceptions>,
+    /// How a request has the server begin anew.
+    pub restart: restart::Restart,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Limits of requests.

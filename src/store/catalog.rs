@@ -7,6 +7,7 @@ use std::sync::Arc;
 use rusqlite::Connection;
 
 use super::Error;
+use super::gaps::{self, Gap};
 use super::handshakes::{self, Handshake};
 use super::licenses::{self, License, Revoked};
 use super::preferences;
@@ -36,12 +37,14 @@ pub struct Catalog {
     names: HashMap<String, CodeId>,
     defaults: BTreeMap<OrganizationId, CodeId>,
     server_urls: Option<Vec<String>>,
+    gaps: Vec<Gap>,
 }
 
 impl Catalog {
     /// Reads it from the tables.
     pub fn load(connection: &Connection) -> Result<Self, Error> {
-        let mut catalog = Self { server_urls: preferences::read(connection, preferences::SERVER_URLS)?, ..Self::default() };
+        let server_urls = preferences::read(connection, preferences::SERVER_URLS)?;
+        let mut catalog = Self { server_urls, gaps: gaps::list(connection)?, ..Self::default() };
         let mut revoked = licenses::list_revoked(connection)?;
         for (license, items) in licenses::list(connection)? {
             let vendor_kid: Arc<str> = license.vendor_kid.as_str().into();
@@ -114,6 +117,11 @@ impl Catalog {
     /// The items of a license, in the order of the file.
     pub fn items_of_license(&self, id: LicenseId) -> impl Iterator<Item = &CatalogItem> {
         self.items.values().filter(move |entry| entry.license_id == id)
+    }
+
+    /// Facts that were lost.
+    pub fn gaps(&self) -> &[Gap] {
+        &self.gaps
     }
 
     /// The URLs for license keys, if the admin set any in the pages.

@@ -7,362 +7,19 @@
 
 use aws_lc_rs::digest;
 use rusqlite::{Connection, OptionalExtension as _, params};
-use serde::{Deserialize, Serialize};
-use uuid::Uuid;
 
-use super::accounts::{TokenChanged, UserChanged};
-use super::audit::AdminActed;
 use super::ledger::Ledger;
-use super::preferences::PreferenceChanged;
-use super::{Error, accounts, audit, devices, handshakes, licenses, preferences, refusals, reports, seats, statements, trials, usage};
+use super::{Error, accounts, audit, devices, gaps, handshakes, licenses, preferences, refusals, reports, seats, statements, trials, usage};
 use crate::clock::Micros;
-use crate::licensing::charging::Charge;
-use crate::licensing::{ClientUuid, CodeId, ItemId, LicenseId, OrganizationId, ServerUuid, Slot, Unit};
+use crate::licensing::ServerUuid;
 
-/// What happened. The kind of a fact is the name of its variant in `snake_case`; bodies
-/// only ever gain optional fields, so that old journals stay readable.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "kind", content = "body", rename_all = "snake_case")]
-pub enum Body {
-    /// A license file was imported.
-    LicenseImported(LicenseImported),
-    /// A revocation was imported.
-    LicenseRevoked(LicenseRevoked),
-    /// A handshake code was made, edited or deleted.
-    HandshakeChanged(HandshakeChanged),
-    /// The admin starred a code as its organization's default.
-    DefaultChosen(DefaultChosen),
-    /// A device was authorized.
-    AuthorizationGranted(AuthorizationGranted),
-    /// A device was refused under a code.
-    AuthorizationRefused(AuthorizationRefused),
-    /// Usage reports were taken.
-    ReportsAccepted(ReportsAccepted),
-    /// A device or the admin freed a seat.
-    SeatReleased(SeatReleased),
-    /// The admin reset a device after a clone alarm.
-    DeviceReset(DeviceReset),
-    /// A usage statement was made.
-    StatementIssued(StatementIssued),
-    /// A user was made, changed or deleted.
-    UserChanged(UserChanged),
-    /// A token was made or deleted.
-    TokenChanged(TokenChanged),
-    /// The admin set something.
-    PreferenceChanged(PreferenceChanged),
-    /// Somebody did something that changes nothing but is to be remembered.
-    AdminActed(AdminActed),
-}
+mod body;
 
-/// See [`Body::LicenseImported`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LicenseImported {
-    /// The license.
-    pub license_id: LicenseId,
-    /// Its organization.
-    pub organization_id: OrganizationId,
-    /// Its alias.
-    pub alias: String,
-    /// When the vendor issued it, seconds since 1970.
-    pub issued_at: i64,
-    /// The vendor's key.
-    pub vendor_kid: String,
-    /// The signed file, compact JWS.
-    pub document: String,
-    /// Its items, as in the file.
-    pub items: Vec<crate::licensing::LicenseItem>,
-    /// Who imported it.
-    pub by: String,
-}
+pub use body::*;
 
-/// See [`Body::LicenseRevoked`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LicenseRevoked {
-    /// The license.
-    pub license_id: LicenseId,
-    /// Its items that are revoked.
-    pub items: Vec<ItemId>,
-    /// When the vendor made the revocation, seconds since 1970.
-    pub issued_at: i64,
-    /// The vendor's key.
-    pub vendor_kid: String,
-    /// Why, in the vendor's words.
-    pub reason: String,
-    /// The signed file, compact JWS.
-    pub document: String,
-    /// Who imported it.
-    pub by: String,
-}
-
-/// See [`Body::StatementIssued`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct StatementIssued {
-    /// Its id.
-    pub statement_id: Uuid,
-    /// The organization it is about.
-    pub organization_id: OrganizationId,
-    /// The key of the vendor whom it is for.
-    #[serde(default)]
-    pub vendor_kid: String,
-    /// Its first day.
-    pub from: chrono::NaiveDate,
-    /// Its last day.
-    pub to: chrono::NaiveDate,
-    /// The last fact of this server that it counts.
-    pub head_sequence: u64,
-    /// The hash of that fact.
-    pub head_hash: Hash,
-    /// Who made it.
-    pub by: String,
-}
-
-/// See [`Body::HandshakeChanged`]: the whole state after the change.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct HandshakeChanged {
-    /// The code.
-    pub code_id: CodeId,
-    /// Its organization.
-    pub organization_id: OrganizationId,
-    /// The custom string of its name.
-    pub custom: String,
-    /// When it was made.
-    pub created_stamp: Micros,
-    /// Counts changes of role between the servers; orders concurrent changes.
-    pub epoch: u64,
-    /// Counts changes of this code.
-    pub version: u64,
-    /// Whether it was deleted.
-    pub deleted: bool,
-    /// Everything else.
-    pub state: handshakes::State,
-    /// Who changed it.
-    pub by: String,
-}
-
-/// See [`Body::DefaultChosen`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DefaultChosen {
-    /// The organization.
-    pub organization_id: OrganizationId,
-    /// Its default code from now on.
-    pub code_id: CodeId,
-    /// See [`HandshakeChanged::epoch`].
-    pub epoch: u64,
-    /// Counts changes of this choice.
-    pub version: u64,
-    /// Who chose.
-    pub by: String,
-}
-
-/// See [`Body::AuthorizationGranted`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct AuthorizationGranted {
-    /// The device.
-    pub client: ClientUuid,
-    /// The code it used.
-    pub code: CodeId,
-    /// The items it got.
-    pub items: Vec<ItemSeat>,
-    /// The ticket it must show next time.
-    pub ticket: String,
-    /// The nonce of its request.
-    pub nonce: String,
-    /// When the authorization ends, seconds since 1970.
-    pub exp: i64,
-    /// The public trial that began with it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub trial: Option<TrialStart>,
-}
-
-/// A public trial that begins.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TrialStart {
-    /// The trial item.
-    pub item: ItemId,
-    /// When it ends, seconds since 1970.
-    pub ends_at: i64,
-    /// The network address that it was asked from.
-    pub address: String,
-}
-
-/// An item, and the end of the seat that the device now holds of it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ItemSeat {
-    /// The item.
-    pub id: ItemId,
-    /// End of the seat, seconds since 1970; absent for items without seats.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub until: Option<i64>,
-    /// Instances that the seat holds, for `concurrent_instance` items.
-    #[serde(default = "one", skip_serializing_if = "is_one")]
-    pub instances: u32,
-}
-
-/// See [`Body::AuthorizationRefused`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct AuthorizationRefused {
-    /// The device.
-    pub client: ClientUuid,
-    /// The code it used; absent when there is no such code.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub code: Option<CodeId>,
-    /// The code or organization that the request named.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub asked: String,
-    /// The error code of domain §9.
-    pub reason: u16,
-    /// The item that got furthest.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub item: Option<ItemId>,
-    /// What was permitted against what was asked.
-    pub detail: String,
-    /// How far each item got. Facts of before version 2 of the database have none.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub tried: Option<Vec<TriedItem>>,
-}
-
-/// How far an item got before a request was refused.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TriedItem {
-    /// The item.
-    pub item: ItemId,
-    /// The error code of domain §9 at which it stopped.
-    pub reason: u16,
-    /// What it permits.
-    pub expected: String,
-    /// What was asked for or found.
-    pub given: String,
-}
-
-/// See [`Body::ReportsAccepted`]: the new reports of one request.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ReportsAccepted {
-    /// The device.
-    pub client: ClientUuid,
-    /// The reports, each with what it was charged to.
-    pub reports: Vec<ChargedReport>,
-    /// Seats that the device refreshed or took by reporting.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub seats: Vec<ItemSeat>,
-}
-
-/// A usage report with who pays for it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ChargedReport {
-    /// Its id.
-    pub id: Uuid,
-    /// Its slot.
-    pub slot: Slot,
-    /// The code it was done under.
-    pub code: CodeId,
-    /// The product.
-    pub product: String,
-    /// What it counts.
-    pub unit: Unit,
-    /// The module, for pages.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub module: Option<String>,
-    /// Instances in use.
-    #[serde(default = "one", skip_serializing_if = "is_one")]
-    pub instances: u32,
-    /// Which item pays what.
-    pub charges: Vec<Charge>,
-}
-
-fn one() -> u32 {
-    1
-}
-
-fn is_one(number: &u32) -> bool {
-    *number == 1
-}
-
-/// See [`Body::SeatReleased`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SeatReleased {
-    /// The device.
-    pub client: ClientUuid,
-    /// The item.
-    pub item: ItemId,
-    /// Whether the admin did it, which counts against the item's allowance.
-    pub by_admin: bool,
-    /// Which admin.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub by: Option<String>,
-}
-
-/// See [`Body::DeviceReset`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DeviceReset {
-    /// The device.
-    pub client: ClientUuid,
-    /// Who reset it.
-    pub by: String,
-}
-
-impl Body {
-    /// The name of the kind.
-    pub const fn kind(&self) -> &'static str {
-        match self {
-            Self::LicenseImported(_) => "license_imported",
-            Self::LicenseRevoked(_) => "license_revoked",
-            Self::HandshakeChanged(_) => "handshake_changed",
-            Self::DefaultChosen(_) => "default_chosen",
-            Self::AuthorizationGranted(_) => "authorization_granted",
-            Self::AuthorizationRefused(_) => "authorization_refused",
-            Self::ReportsAccepted(_) => "reports_accepted",
-            Self::SeatReleased(_) => "seat_released",
-            Self::DeviceReset(_) => "device_reset",
-            Self::StatementIssued(_) => "statement_issued",
-            Self::UserChanged(_) => "user_changed",
-            Self::TokenChanged(_) => "token_changed",
-            Self::PreferenceChanged(_) => "preference_changed",
-            Self::AdminActed(_) => "admin_acted",
-        }
-    }
-
-    fn to_json(&self) -> Result<Vec<u8>, Error> {
-        match self {
-            Self::LicenseImported(body) => serde_json::to_vec(body),
-            Self::LicenseRevoked(body) => serde_json::to_vec(body),
-            Self::HandshakeChanged(body) => serde_json::to_vec(body),
-            Self::DefaultChosen(body) => serde_json::to_vec(body),
-            Self::AuthorizationGranted(body) => serde_json::to_vec(body),
-            Self::AuthorizationRefused(body) => serde_json::to_vec(body),
-            Self::ReportsAccepted(body) => serde_json::to_vec(body),
-            Self::SeatReleased(body) => serde_json::to_vec(body),
-            Self::DeviceReset(body) => serde_json::to_vec(body),
-            Self::StatementIssued(body) => serde_json::to_vec(body),
-            Self::UserChanged(body) => serde_json::to_vec(body),
-            Self::TokenChanged(body) => serde_json::to_vec(body),
-            Self::PreferenceChanged(body) => serde_json::to_vec(body),
-            Self::AdminActed(body) => serde_json::to_vec(body),
-        }
-        .map_err(|error| Error::Other(format!("a fact cannot be written as JSON: {error}")))
-    }
-
-    /// Reads a body of this kind.
-    pub(super) fn from_json(kind: &str, json: &[u8]) -> Result<Self, Error> {
-        let broken = |error: serde_json::Error| Error::Corrupt(format!("a fact of kind {kind} cannot be read: {error}"));
-        Ok(match kind {
-            "license_imported" => Self::LicenseImported(serde_json::from_slice(json).map_err(broken)?),
-            "license_revoked" => Self::LicenseRevoked(serde_json::from_slice(json).map_err(broken)?),
-            "handshake_changed" => Self::HandshakeChanged(serde_json::from_slice(json).map_err(broken)?),
-            "default_chosen" => Self::DefaultChosen(serde_json::from_slice(json).map_err(broken)?),
-            "authorization_granted" => Self::AuthorizationGranted(serde_json::from_slice(json).map_err(broken)?),
-            "authorization_refused" => Self::AuthorizationRefused(serde_json::from_slice(json).map_err(broken)?),
-            "reports_accepted" => Self::ReportsAccepted(serde_json::from_slice(json).map_err(broken)?),
-            "seat_released" => Self::SeatReleased(serde_json::from_slice(json).map_err(broken)?),
-            "device_reset" => Self::DeviceReset(serde_json::from_slice(json).map_err(broken)?),
-            "statement_issued" => Self::StatementIssued(serde_json::from_slice(json).map_err(broken)?),
-            "user_changed" => Self::UserChanged(serde_json::from_slice(json).map_err(broken)?),
-            "token_changed" => Self::TokenChanged(serde_json::from_slice(json).map_err(broken)?),
-            "preference_changed" => Self::PreferenceChanged(serde_json::from_slice(json).map_err(broken)?),
-            "admin_acted" => Self::AdminActed(serde_json::from_slice(json).map_err(broken)?),
-            other => return Err(Error::Corrupt(format!("facts of kind {other} are unknown to this version"))),
-        })
-    }
-}
+/// How far above the last fact that is left a server counts on after facts were lost: more than it
+/// can have recorded since.
+pub const GAP: u64 = 1_000_000_000;
 
 /// The hash of a link of the chain, or of the nothing before the first.
 pub type Hash = [u8; 32];
@@ -416,9 +73,19 @@ pub fn link(previous: &Hash, origin: ServerUuid, sequence: u64, stamp: Micros, k
 /// Makes a fact of this server's own: appends it to the journal and applies it. Returns
 /// its sequence.
 pub fn record(ledger: &mut Ledger<'_>, body: &Body) -> Result<u64, Error> {
-    let head = ledger.head();
-    let origin = ledger.origin();
-    let (sequence, stamp) = (head.sequence + 1, ledger.next_stamp());
+    let sequence = ledger.head().sequence + 1;
+    record_as(ledger, sequence, body)
+}
+
+/// Facts of this server were lost, such as by a restored backup: counts on from far above them, so
+/// that no number is ever used twice. Returns the sequence of the fact that says so.
+pub fn raise(ledger: &mut Ledger<'_>, reason: &str) -> Result<u64, Error> {
+    let after = ledger.head().sequence;
+    record_as(ledger, after + GAP, &Body::SequenceRaised(SequenceRaised { after, reason: reason.to_owned() }))
+}
+
+fn record_as(ledger: &mut Ledger<'_>, sequence: u64, body: &Body) -> Result<u64, Error> {
+    let (head, origin, stamp) = (ledger.head(), ledger.origin(), ledger.next_stamp());
     let json = body.to_json()?;
     let hash = link(&head.hash, origin, sequence, stamp, body.kind(), &json);
     insert(ledger.connection(), origin, sequence, stamp, body.kind(), &json, &hash)?;
@@ -427,18 +94,29 @@ pub fn record(ledger: &mut Ledger<'_>, body: &Body) -> Result<u64, Error> {
     Ok(sequence)
 }
 
-/// Takes a fact of another server: checks that it follows the last one held of its
-/// origin, appends and applies it. A fact that is held already changes nothing.
+/// Takes a fact of another server, or one of this server's own that was lost here: checks that it
+/// follows the one before it, appends and applies it. A fact that is held already changes nothing.
 pub fn replay(ledger: &mut Ledger<'_>, fact: &Fact) -> Result<(), Error> {
-    let head = head(ledger.connection(), fact.origin)?;
-    if fact.sequence <= head.sequence {
-        return Ok(());
-    }
-    check_link(&head, fact)?;
+    let (connection, origin) = (ledger.connection(), fact.origin);
+    let head = head(connection, origin)?;
     let body = Body::from_json(&fact.kind, &fact.json)?;
-    insert(ledger.connection(), fact.origin, fact.sequence, fact.stamp, &fact.kind, &fact.json, &fact.hash)?;
-    apply(ledger, fact.origin, fact.sequence, fact.stamp, &body)?;
-    if fact.origin == ledger.origin() {
+    let before = match &body {
+        Body::SequenceRaised(raised) if fact.sequence > head.sequence => find_or_start(connection, origin, raised.after)?,
+        _ if fact.sequence > head.sequence => Some(head),
+        _ => match find(connection, origin, fact.sequence)? {
+            Some(held) if held.hash == fact.hash => return Ok(()),
+            Some(_) => return Err(Error::Chain(format!("there are two facts {} of {origin}: one of its copies was changed", fact.sequence))),
+            None => find_or_start(connection, origin, fact.sequence - 1)?,
+        },
+    };
+    let before = before.ok_or_else(|| Error::Chain(format!("fact {} of {origin} follows one that is not here", fact.sequence)))?;
+    check_link(&before, fact, Some(&body))?;
+    insert(connection, origin, fact.sequence, fact.stamp, &fact.kind, &fact.json, &fact.hash)?;
+    apply(ledger, origin, fact.sequence, fact.stamp, &body)?;
+    if fact.sequence < head.sequence {
+        // A gap became smaller.
+        ledger.forget_catalog();
+    } else if origin == ledger.origin() {
         ledger.set_head(Head { sequence: fact.sequence, stamp: fact.stamp, hash: fact.hash });
     }
     Ok(())
@@ -450,13 +128,17 @@ pub(super) fn reapply(ledger: &mut Ledger<'_>, fact: &Fact) -> Result<(), Error>
     apply(ledger, fact.origin, fact.sequence, fact.stamp, &body)
 }
 
-fn check_link(head: &Head, fact: &Fact) -> Result<(), Error> {
-    let expected = link(&head.hash, fact.origin, fact.sequence, fact.stamp, &fact.kind, &fact.json);
-    if fact.sequence != head.sequence + 1 {
-        Err(Error::Chain(format!("fact {} of {} follows fact {}", fact.sequence, fact.origin, head.sequence)))
+fn check_link(before: &Head, fact: &Fact, raised: Option<&Body>) -> Result<(), Error> {
+    let follows = match raised {
+        Some(Body::SequenceRaised(raised)) => raised.after == before.sequence && fact.sequence == raised.after + GAP,
+        _ => fact.sequence == before.sequence + 1,
+    };
+    let expected = link(&before.hash, fact.origin, fact.sequence, fact.stamp, &fact.kind, &fact.json);
+    if !follows {
+        Err(Error::Chain(format!("fact {} of {} follows fact {}", fact.sequence, fact.origin, before.sequence)))
     } else if expected != fact.hash {
         Err(Error::Chain(format!("fact {} of {} does not match its hash", fact.sequence, fact.origin)))
-    } else if fact.stamp <= head.stamp {
+    } else if fact.stamp <= before.stamp {
         Err(Error::Chain(format!("fact {} of {} is not later than the one before it", fact.sequence, fact.origin)))
     } else {
         Ok(())
@@ -496,11 +178,13 @@ fn apply(ledger: &mut Ledger<'_>, origin: ServerUuid, sequence: u64, stamp: Micr
         Body::PreferenceChanged(body) => preferences::apply(ledger, origin, body),
         // Its line of the audit is all that it leaves.
         Body::AdminActed(_) => Ok(()),
+        Body::SequenceRaised(body) => gaps::apply(ledger, origin, sequence, stamp, body),
     }
 }
 
 const INSERT: &str = "INSERT INTO journal (origin, sequence, stamp, kind, body, hash) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
 const HEAD: &str = "SELECT sequence, stamp, hash FROM journal WHERE origin = ?1 ORDER BY sequence DESC LIMIT 1";
+const FIND: &str = "SELECT sequence, stamp, hash FROM journal WHERE origin = ?1 AND sequence = ?2";
 const PAGE: &str = "SELECT origin, sequence, stamp, kind, body, hash FROM journal WHERE origin = ?1 AND sequence > ?2 ORDER BY sequence LIMIT ?3";
 // From one origin to the next: there are few, and millions of facts of each.
 const ORIGINS: &str = "WITH RECURSIVE o (origin) AS (SELECT MIN(origin) FROM journal
@@ -511,20 +195,32 @@ const LATEST: &str = "WITH RECURSIVE o (origin) AS (SELECT MIN(origin) FROM jour
     SELECT COALESCE(MAX((SELECT stamp FROM journal WHERE origin = o.origin ORDER BY sequence DESC LIMIT 1)), 0) FROM o WHERE origin IS NOT NULL";
 
 /// Every statement of this file, for the test that prepares them.
-pub(super) const STATEMENTS: &[&str] = &[INSERT, HEAD, PAGE, ORIGINS, LATEST];
+pub(super) const STATEMENTS: &[&str] = &[INSERT, HEAD, FIND, PAGE, ORIGINS, LATEST];
 
 fn insert(connection: &Connection, origin: ServerUuid, sequence: u64, stamp: Micros, kind: &str, json: &[u8], hash: &Hash) -> Result<(), Error> {
     connection.prepare_cached(INSERT)?.execute(params![origin.bytes(), sequence as i64, stamp, kind, json, hash])?;
     Ok(())
 }
 
+/// Before the first fact.
+const START: Head = Head { sequence: 0, stamp: 0, hash: GENESIS };
+
+fn read_head(row: &rusqlite::Row<'_>) -> rusqlite::Result<Head> {
+    Ok(Head { sequence: row.get::<_, i64>(0)? as u64, stamp: row.get(1)?, hash: row.get(2)? })
+}
+
 /// The last fact of an origin.
 pub fn head(connection: &Connection, origin: ServerUuid) -> Result<Head, Error> {
-    let row = connection
-        .prepare_cached(HEAD)?
-        .query_row(params![origin.bytes()], |row| Ok(Head { sequence: row.get::<_, i64>(0)? as u64, stamp: row.get(1)?, hash: row.get(2)? }))
-        .optional()?;
-    Ok(row.unwrap_or(Head { sequence: 0, stamp: 0, hash: GENESIS }))
+    Ok(connection.prepare_cached(HEAD)?.query_row(params![origin.bytes()], read_head).optional()?.unwrap_or(START))
+}
+
+/// A fact by its number, if it is held.
+pub fn find(connection: &Connection, origin: ServerUuid, sequence: u64) -> Result<Option<Head>, Error> {
+    Ok(connection.prepare_cached(FIND)?.query_row(params![origin.bytes(), sequence as i64], read_head).optional()?)
+}
+
+fn find_or_start(connection: &Connection, origin: ServerUuid, sequence: u64) -> Result<Option<Head>, Error> {
+    if sequence == 0 { Ok(Some(START)) } else { find(connection, origin, sequence) }
 }
 
 /// The time of the latest fact of any origin; 0 when there is none.
@@ -565,17 +261,24 @@ pub fn verify_chain(connection: &Connection) -> Result<u64, Error> {
 pub fn verify_chain_telling(connection: &Connection, mut progress: impl FnMut(u64)) -> Result<u64, Error> {
     let mut count = 0;
     for origin in list_origins(connection)? {
-        let mut last = Head { sequence: 0, stamp: 0, hash: GENESIS };
+        let mut last = START;
         loop {
             let page = list_after(connection, origin, last.sequence, 1_000)?;
-            let Some(end) = page.last() else { break };
-            let end = Head { sequence: end.sequence, stamp: end.stamp, hash: end.hash };
+            if page.is_empty() {
+                break;
+            }
             for fact in &page {
-                check_link(&last, fact)?;
+                // Any other body need not be read to be verified.
+                let raised = (fact.kind == SEQUENCE_RAISED).then(|| Body::from_json(&fact.kind, &fact.json)).transpose()?;
+                let before = match &raised {
+                    Some(Body::SequenceRaised(raised)) => find_or_start(connection, origin, raised.after)?
+                        .ok_or_else(|| Error::Chain(format!("fact {} of {origin} follows fact {}, which is not here", fact.sequence, raised.after)))?,
+                    _ => last,
+                };
+                check_link(&before, fact, raised.as_ref())?;
                 last = Head { sequence: fact.sequence, stamp: fact.stamp, hash: fact.hash };
                 count += 1;
             }
-            last = end;
             progress(count);
         }
     }

@@ -92,7 +92,13 @@ impl<'t> Ledger<'t> {
         facts::record(self, body)
     }
 
-    /// Takes a fact of another server.
+    /// Facts of this server were lost: counts on from far above them. Returns the sequence of the
+    /// fact that says so.
+    pub fn raise_sequence(&mut self, reason: &str) -> Result<u64, Error> {
+        facts::raise(self, reason)
+    }
+
+    /// Takes a fact of another server, or one that this one lost.
     pub fn replay(&mut self, fact: &facts::Fact) -> Result<(), Error> {
         facts::replay(self, fact)?;
         self.memory.latest_stamp = self.memory.latest_stamp.max(fact.stamp);

@@ -12,7 +12,9 @@
 //! | [`statistics`] | what the statistics show |
 //! | [`presence`] | which devices were at work in a slot, on a day |
 //! | [`accounts`] [`preferences`] [`audit`] | who administers, what they set, and what they did |
+//! | [`gaps`] | facts that a server lost |
 //! | [`local`] | what is this machine's alone |
+//! | [`snapshot`] | copies of the whole database, made while it is in use |
 //! | [`open`] | pragmas and migrations |
 //! | [`rebuild`] | proof that the tables follow from the journal |
 //! | [`error`] | what can be wrong |
@@ -24,6 +26,7 @@ mod clients;
 pub mod devices;
 pub mod error;
 pub mod facts;
+pub mod gaps;
 pub mod handshakes;
 pub mod ledger;
 pub mod licenses;
@@ -36,6 +39,7 @@ pub mod refusals;
 pub mod reports;
 pub mod seats;
 pub mod slots;
+pub mod snapshot;
 pub mod statements;
 pub mod statistics;
 pub mod trials;
@@ -79,6 +83,7 @@ pub fn list_statements() -> Vec<(&'static str, &'static str)> {
         ("preferences", preferences::STATEMENTS),
         ("presence", presence::STATEMENTS),
         ("statistics", statistics::STATEMENTS),
+        ("gaps", gaps::STATEMENTS),
         ("local", local::STATEMENTS),
     ]
     .into_iter()

@@ -15,6 +15,7 @@ pub const MIGRATIONS: &[(i64, &str)] = &[
     (1, include_str!("migrations/0001_initial.sql")),
     (2, include_str!("migrations/0002_whole_engine.sql")),
     (3, include_str!("migrations/0003_administration.sql")),
+    (4, include_str!("migrations/0004_two_servers.sql")),
 ];
 
 /// From this version on the tables have what they had not before: they are filled anew.
@@ -50,7 +51,7 @@ pub fn prepare(connection: &Connection) -> rusqlite::Result<()> {
 
 /// Makes the file readable for its owner only, before SQLite opens it: its log files get
 /// the mode that the database has then.
-fn make_private(path: &Path) -> Result<(), Error> {
+pub(super) fn make_private(path: &Path) -> Result<(), Error> {
     let made = match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => fs::set_permissions(path, Permissions::from_mode(0o600)),
         made => made.map(drop),
@@ -71,6 +72,16 @@ pub fn open(path: &Path) -> Result<Connection, Error> {
     check_size(&connection, path)?;
     migrate(&mut connection, newest_version())?;
     Ok(connection)
+}
+
+/// Whether opening this file would change its tables.
+pub fn needs_migration(path: &Path) -> Result<bool, Error> {
+    if !path.exists() {
+        return Ok(false);
+    }
+    let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    Ok((1..newest_version()).contains(&version))
 }
 
 /// A file that was cut off opens as long as nobody reads what is missing: better to hear of

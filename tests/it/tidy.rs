@@ -15,9 +15,10 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("store", &["licensing", "clock"]),
     ("commands", &["store", "licensing", "documents", "protocol", "clock"]),
     ("client", &["protocol", "licensing", "documents", "clock"]),
+    ("jobs", &["commands", "store", "documents", "protocol", "licensing", "clock"]),
     ("http", &["commands", "store", "protocol", "documents", "licensing", "settings", "clock"]),
-    ("app", &["licensing", "protocol", "documents", "store", "commands", "client", "http", "settings", "clock"]),
-    ("cli", &["app", "licensing", "protocol", "documents", "store", "commands", "client", "http", "settings", "clock"]),
+    ("app", &["licensing", "protocol", "documents", "store", "commands", "client", "http", "jobs", "settings", "clock"]),
+    ("cli", &["app", "licensing", "protocol", "documents", "store", "commands", "client", "http", "jobs", "settings", "clock"]),
     ("main", &["cli"]),
     ("lib", &[]),
 ];

@@ -138,7 +138,8 @@ fn about_server(context: &Context, lag: i64) -> Vec<AlertRow> {
         kind: kind.to_owned(),
         text,
     };
-    let mut rows = Vec::new();
+    let mut rows: Vec<AlertRow> =
+        context.exceptions.list().into_iter().map(|exception| row(Severity::Urgent, exception.trouble.name(), sentence(&exception.detail))).collect();
     match (context.site.find_hardware_problem(now), context.site.hardware().changed_since) {
         (Some(problem), _) => rows.push(row(Severity::Urgent, "hardware_changed", format!("Nobody is authorized: {problem}."))),
         (None, Some(since)) => rows.push(row(
@@ -169,6 +170,12 @@ fn about_server(context: &Context, lag: i64) -> Vec<AlertRow> {
         rows.push(row(severity, "certificate_ending", text));
     }
     rows
+}
+
+/// `no backup can be made: …` as a sentence of its own.
+fn sentence(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map_or_else(String::new, |first| format!("{}{}.", first.to_uppercase(), letters.as_str().trim_end_matches('.')))
 }
 
 /// What `GET /alerts` answers.

@@ -2,7 +2,7 @@
 
 use utoipa::OpenApi;
 
-use super::{alerts, audit, certificate, devices, servers, sessions, settings, tokens, users};
+use super::{alerts, audit, backups, certificate, devices, servers, sessions, settings, tokens, users};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -26,7 +26,11 @@ use super::{alerts, audit, certificate, devices, servers, sessions, settings, to
         certificate::show,
         certificate::authority,
         servers::show,
-        servers::backups,
+        backups::list,
+        backups::make,
+        backups::file,
+        backups::verify,
+        backups::restore_one,
         settings::show,
         settings::change,
     ),

@@ -20,6 +20,7 @@
 
 pub mod alerts;
 pub mod audit;
+pub mod backups;
 pub mod carried;
 pub mod certificate;
 pub mod description;

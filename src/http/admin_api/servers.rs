@@ -1,5 +1,4 @@
-//! This server, its partner and its backups, as they truly stand. Pairing and backups belong to a
-//! later version: until then there is none of either, and that is what is told.
+//! This server and its partner, as they truly stand.
 
 use actix_web::HttpResponse;
 use actix_web::web::Data;
@@ -44,28 +43,6 @@ pub struct StandbyAnswer {
     pub facts_at_risk: u64,
 }
 
-/// A file in the directory of backups.
-#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
-pub struct BackupRow {
-    /// Its name.
-    pub name: String,
-    /// Its size.
-    pub bytes: u64,
-    /// When it was written.
-    pub written_at: String,
-}
-
-/// The backups there are.
-#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
-pub struct BackupsAnswer {
-    /// Where they are.
-    pub directory: String,
-    /// Whether this server makes them by itself.
-    pub automatic: bool,
-    /// The files, newest first.
-    pub files: Vec<BackupRow>,
-}
-
 /// Asks the writer, which knows without looking.
 struct ReadHead;
 
@@ -95,28 +72,6 @@ pub async fn standing(context: &Context) -> Result<StandbyAnswer, Failure> {
     Ok(StandbyAnswer { this, partner: None, facts_at_risk: facts })
 }
 
-/// The backups there are.
-pub async fn find_backups(context: &Context) -> Result<BackupsAnswer, Failure> {
-    let directory = context.data.join("backups");
-    let told = std::path::absolute(&directory).unwrap_or_else(|_| directory.clone()).display().to_string();
-    let mut files = actix_web::web::block(move || read_backups(&directory)).await.map_err(|_| Error::Stopped)?.map_err(|error| Error::Io(error.to_string()))?;
-    files.sort_by(|one, other| (&other.written_at, &other.name).cmp(&(&one.written_at, &one.name)));
-    Ok(BackupsAnswer { directory: told, automatic: false, files })
-}
-
-fn read_backups(directory: &std::path::Path) -> std::io::Result<Vec<BackupRow>> {
-    let mut files = Vec::new();
-    for entry in std::fs::read_dir(directory)? {
-        let entry = entry?;
-        let metadata = entry.metadata()?;
-        if metadata.is_file() {
-            let written = metadata.modified()?.duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_secs() as i64);
-            files.push(BackupRow { name: entry.file_name().to_string_lossy().into_owned(), bytes: metadata.len(), written_at: rfc3339(written) });
-        }
-    }
-    Ok(files)
-}
-
 /// `GET /standby`
 #[utoipa::path(get, path = "/api/v1/admin/standby", tag = "servers", security(("bearer" = [])), responses(
     (status = 200, description = "This server, its partner, and what would be lost now", body = StandbyAnswer),
@@ -124,13 +79,4 @@ fn read_backups(directory: &std::path::Path) -> std::io::Result<Vec<BackupRow>> 
 ))]
 pub async fn show(context: Data<Context>) -> Result<HttpResponse, Failure> {
     Ok(HttpResponse::Ok().json(standing(&context).await?))
-}
-
-/// `GET /backups`
-#[utoipa::path(get, path = "/api/v1/admin/backups", tag = "servers", security(("bearer" = [])), responses(
-    (status = 200, description = "The backups there are", body = BackupsAnswer),
-    (status = "4XX", description = "Refused; `detail` says what to do", body = Problem, content_type = "application/problem+json"),
-))]
-pub async fn backups(context: Data<Context>) -> Result<HttpResponse, Failure> {
-    Ok(HttpResponse::Ok().json(find_backups(&context).await?))
 }
