@@ -286,6 +286,7 @@ pub(super) fn bare_request(config: &Config) -> AuthorizeRequest {
         max_buffer_days: settings.max_buffer_days,
         validation: Some(validation),
         ticket: None,
+        seen: Default::default(),
         nonce: String::new(),
     }
 }

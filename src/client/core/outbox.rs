@@ -36,7 +36,7 @@ pub fn next_batch(state: &State, client: ClientUuid, servers: &[String]) -> Opti
         bytes <= BYTES_MAX
     });
     let authorization = state.grants.granted.get(&first.grant)?.authorization.clone();
-    Some(ReportsRequest { client_uuid: client, authorization, reports: reports.cloned().collect() })
+    Some(ReportsRequest { client_uuid: client, authorization, reports: reports.cloned().collect(), seen: Default::default() })
 }
 
 /// A server took the submission.
