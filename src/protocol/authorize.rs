@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::lost::{Lost, Seen};
 use super::{BadField, FromDevice};
 use crate::licensing::id::shorten;
 use crate::licensing::{ChargeWay, ClientUuid, DeploymentType};
@@ -56,6 +57,10 @@ pub struct AuthorizeRequest {
     /// The ticket of its last authorization, if it had one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ticket: Option<String>,
+    /// For each server that has answered this device, the highest number of a fact that it told.
+    #[serde(default, skip_serializing_if = "Seen::is_empty")]
+    #[cfg_attr(feature = "server", schema(value_type = BTreeMap<String, u64>))]
+    pub seen: Seen,
     /// 16 or more random bytes, base64url; comes back inside the authorization.
     pub nonce: String,
 }
@@ -95,6 +100,11 @@ pub struct AuthorizeAnswer {
     pub origin: String,
     /// For each server of the site, the last of its facts that no single loss can take.
     pub safe: BTreeMap<String, u64>,
+    /// For each server that was restored from an older backup, its facts that were lost, as pairs of
+    /// the first and the last: what a device reported in them is to be sent again.
+    #[serde(default, skip_serializing_if = "Lost::is_empty", deserialize_with = "super::lost::read")]
+    #[cfg_attr(feature = "server", schema(value_type = BTreeMap<String, Vec<Vec<u64>>>))]
+    pub lost: Lost,
 }
 
 impl AuthorizeAnswer {
@@ -207,8 +217,12 @@ mod tests {
             server_time: "2026-11-22T00:00:00Z".into(),
             origin: "o".into(),
             safe: BTreeMap::from([("o".into(), 7)]),
+            lost: Lost::new(),
         };
-        assert_eq!(answer.clone().into_json(), serde_json::to_vec(&answer).expect("JSON"));
+        let restored = AuthorizeAnswer { lost: Lost::from([("o".into(), vec![(3, 5)])]), ..answer.clone() };
+        for answer in [answer, restored] {
+            assert_eq!(answer.clone().into_json(), serde_json::to_vec(&answer).expect("JSON"));
+        }
     }
 
     #[test]

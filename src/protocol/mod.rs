@@ -7,6 +7,7 @@
 //! | [`problem`] | the body of every failure (RFC 9457) |
 //! | [`authorize`] | `POST /authorize` |
 //! | [`reports`] | `POST /reports` |
+//! | [`lost`] | `lost` in answers, `seen` in requests: what a restored server lost |
 //! | [`release`] | `POST /release` |
 //! | [`server`] | `GET /server` and `GET /health` |
 //! | [`object`] | objects are objects, not lists of their values |
@@ -15,6 +16,7 @@
 pub mod authorize;
 pub mod error_code;
 pub mod license_key;
+pub mod lost;
 pub mod object;
 pub mod problem;
 pub mod release;

@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::lost::{Lost, Seen};
 use super::{BadField, FromDevice, REPORTS_MAX};
 use crate::licensing::{ClientUuid, Unit};
 
@@ -21,6 +22,10 @@ pub struct ReportsRequest {
     /// At most 1,000 reports.
     #[serde(deserialize_with = "super::object::list")]
     pub reports: Vec<UsageReport>,
+    /// For each server that has answered this device, the highest number of a fact that it told.
+    #[serde(default, skip_serializing_if = "Seen::is_empty")]
+    #[cfg_attr(feature = "server", schema(value_type = BTreeMap<String, u64>))]
+    pub seen: Seen,
 }
 
 /// What a device without network has carried to its server: a [`ReportsRequest`] with any number
@@ -38,6 +43,9 @@ pub struct CarriedReports {
     /// they read of it: the receipt then does not speak of those reports, and the device keeps them.
     #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "super::object::list")]
     pub further: Vec<ReportsGroup>,
+    /// As in [`ReportsRequest::seen`].
+    #[serde(default, skip_serializing_if = "Seen::is_empty")]
+    pub seen: Seen,
 }
 
 /// What a device did under one authorization.
@@ -94,6 +102,11 @@ pub struct ReportsAnswer {
     pub sequence: u64,
     /// For each server of the site, the last of its facts that no single loss can take.
     pub safe: BTreeMap<String, u64>,
+    /// For each server that was restored from an older backup, its facts that were lost, as pairs of
+    /// the first and the last: what a device reported in them is to be sent again.
+    #[serde(default, skip_serializing_if = "Lost::is_empty", deserialize_with = "super::lost::read")]
+    #[cfg_attr(feature = "server", schema(value_type = BTreeMap<String, Vec<Vec<u64>>>))]
+    pub lost: Lost,
     /// The server's time.
     pub server_time: String,
 }

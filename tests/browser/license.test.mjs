@@ -476,6 +476,141 @@ test('a report that is not safe yet is sent again when another server answers', 
   await license.close();
 });
 
+/** What a server usually answers, with a word on what was lost. */
+const tellsLost = (server, lost) => (server.answer = (path, request) => ({ ...server.usual(path, request), lost }));
+
+test('what a restored server lost is sent to it again, although it is safe by its numbers', async () => {
+  const { clock, fake, a, b, storage, settings } = site();
+  const license = await License.initialize(settings());
+  const sent = () => fake.asked.filter(({ path }) => path.endsWith('reports')).map(({ server, content }) => [server, content.reports.map(({ report_id }) => report_id)]);
+  const kept = () => storage.transact(['report/'], (records) => records.entries('report/').map(([, { progress, sequence }]) => [progress, sequence]));
+  a.safe = { [a.uuid]: 0 };
+  for (const sequence of [70, 71]) {
+    license.record('QR Code', 3);
+    clock.advance(180);
+    a.sequence = sequence - 1;
+    await license.report();
+  }
+  const [[, [first]], [, [second]]] = sent();
+  assert.deepEqual(await kept(), [['accepted', 70], ['accepted', 71]]);
+  // It came back without the facts from 71 on.
+  a.reports.delete(second);
+  a.sequence = 95;
+  a.safe = { [a.uuid]: 95 };
+  tellsLost(a, { [a.uuid]: [[71, 90]] });
+  await license.renew();
+  await license.tick();
+  assert.deepEqual([[...a.reports.keys()], sent().slice(2)], [[first, second], [['a', [second]]]], 'under the same id, and the other one was safe');
+  assert.deepEqual(await kept(), [['accepted', 97]]);
+  await license.renew();
+  await license.tick();
+  assert.equal(sent().length, 3, 'what was lost then is lost once');
+  // The standby tells it too, and takes it.
+  a.down();
+  b.safe = { [a.uuid]: 200 };
+  tellsLost(b, { [a.uuid]: [[71, 90], [96, 99]] });
+  await license.renew();
+  await license.tick();
+  assert.deepEqual([[...b.reports.keys()], await kept()], [[second], []]);
+  await license.close();
+});
+
+test('what was lost is heard in an answer to reports and in a receipt too, and asked about once', async () => {
+  const { clock, fake, a, storage, settings } = site();
+  const license = await License.initialize(settings());
+  const progress = () => storage.transact(['report/'], (records) => records.entries('report/').map(([, stored]) => stored.progress));
+  a.safe = { [a.uuid]: 0 };
+  const report = async () => {
+    license.record('QR Code', 1);
+    clock.advance(180);
+    const before = fake.asked.length;
+    await license.report();
+    return fake.asked.slice(before).map(({ content }) => content.reports.map(({ slot }) => slot));
+  };
+  a.sequence = 69;
+  assert.deepEqual(await report(), [['2026-11-22T05:03:00Z']]);
+  a.sequence = 100;
+  tellsLost(a, { [a.uuid]: [[61, 100]] });
+  assert.deepEqual(await report(), [['2026-11-22T05:06:00Z'], ['2026-11-22T05:03:00Z']], 'first the new one, then the lost one');
+  tellsLost(a, { [a.uuid]: [[0, 999]] });
+  assert.ok((await report()).length <= 3, 'a server that lost what it just took is not asked for ever');
+  assert.deepEqual(await progress(), ['failed', 'failed', 'failed']);
+  a.up();
+  await license.renew();
+  await license.tick();
+  assert.deepEqual(await progress(), ['accepted', 'accepted', 'accepted']);
+  const receipt = { ...a.take({ reports: [] }), lost: { [a.uuid]: [[101, 999]] }, safe: { [a.uuid]: 999 } };
+  await license.importReceipt(formats.writeCarried('receipt', receipt).line);
+  assert.deepEqual(await progress(), ['pending', 'pending', 'pending']);
+  await license.close();
+});
+
+test('what makes no sense in lost costs neither a license nor a report', async () => {
+  const bad = (uuid) => [null, 'all', 7, [[1, 100]], { [uuid]: null }, { [uuid]: 7 }, { [uuid]: [1, 100] }, { [uuid]: [[100, 1], ['1', '100'], [1], [1, 2, 100], [1.5, 100], [-1, 100], null, { from: 1 }] }, { constructor: [[1, 100]] }];
+  for (let index = 0; index < bad('').length; index += 1) {
+    const { clock, fake, a, settings } = site();
+    const lost = bad(a.uuid)[index];
+    const what = JSON.stringify(lost);
+    a.safe = { [a.uuid]: 0 };
+    tellsLost(a, lost);
+    const license = await License.initialize(settings());
+    license.record('QR Code', 2);
+    clock.advance(180);
+    await license.report();
+    await license.renew();
+    await license.tick();
+    const reports = fake.asked.filter(({ path }) => path.endsWith('reports')).length;
+    assert.deepEqual([license.status.server, a.total(), reports], ['https://a', 2, 1], what);
+    // What makes sense beside it counts.
+    a.reports.clear();
+    tellsLost(a, { b: lost, [a.uuid]: [...(Array.isArray(lost?.[a.uuid]) ? lost[a.uuid] : [lost]), [0, 9]] });
+    a.sequence = 20;
+    await license.renew();
+    await license.tick();
+    assert.equal(a.total(), 2, what);
+    await license.close();
+  }
+});
+
+test('requests tell the highest fact that each server told, over a restart too', async () => {
+  const { clock, fake, a, storage, settings } = site();
+  const other = '7f1c2b9e-0d5a-4b7e-9a53-3f2d1c0b9a88';
+  // As an older version left it.
+  await (await License.initialize(settings())).close();
+  await storage.transact(['device'], (records) => {
+    const { seen, ...older } = records.get('device');
+    assert.deepEqual(seen, {});
+    records.put('device', older);
+  });
+  const license = await License.initialize(settings());
+  const begun = fake.asked.length;
+  for (const [origin, sequence] of [[a.uuid, 5], [a.uuid, 8], [a.uuid, 6], [other, 3], ['no server', 9]]) {
+    license.record('QR Code', 1);
+    clock.advance(180);
+    a.answer = (path, request) => ({ ...a.usual(path, request), origin, sequence, safe: { [origin]: 9 } });
+    await license.report();
+  }
+  a.up();
+  const seen = () => fake.asked.slice(begun).map(({ content }) => content.seen);
+  assert.ok(fake.asked.slice(0, begun).every(({ content }) => !('seen' in content)));
+  assert.deepEqual(seen(), [undefined, { [a.uuid]: 5 }, { [a.uuid]: 8 }, { [a.uuid]: 8 }, { [a.uuid]: 8, [other]: 3 }]);
+  license.record('QR Code', 1);
+  clock.advance(180);
+  const all = { [a.uuid]: 8, [other]: 3 };
+  assert.deepEqual(formats.readCarried('reports', (await license.reportsByHand()).line).seen, all);
+  await license.close();
+  const next = await License.initialize(settings());
+  assert.deepEqual(seen().at(-1), all);
+  const uuids = Array.from({ length: 8 }, (_, index) => `0000000${index}-0d5a-4b7e-9a53-3f2d1c0b9a88`);
+  await next.report();
+  for (const origin of [...uuids.slice(0, 6), other, ...uuids.slice(6)]) {
+    await next.importReceipt(formats.writeCarried('receipt', { ...a.take({ reports: [] }), origin, sequence: 2 }).line);
+  }
+  const { seen: most } = formats.readCarried('request', (await License.requestByHand(settings())).line);
+  assert.deepEqual(most, { ...Object.fromEntries(uuids.slice(1).map((uuid) => [uuid, 2])), [other]: 3 }, 'at most eight, and those heard longest ago go');
+  await next.close();
+});
+
 test('rejected reports are dropped or wait, by their code', async () => {
   const { clock, a, settings } = site();
   const license = await License.initialize(settings());

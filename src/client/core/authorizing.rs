@@ -14,6 +14,7 @@ use crate::client::settings::Config;
 use crate::documents::{Claims, jws, random_uuid};
 use crate::licensing::ClientUuid;
 use crate::protocol::authorize::{AuthorizeAnswer, AuthorizeRequest, Validation};
+use crate::protocol::lost::Seen;
 use crate::protocol::release::ReleaseRequest;
 
 impl Core {
@@ -28,7 +29,7 @@ impl Core {
         let known = state.device.codes.get(server).and_then(|codes| codes.get(&naming));
         let known = known.or_else(|| state.device.codes.values().find_map(|codes| codes.get(&naming)));
         let ticket = known.and_then(|code| state.device.tickets.get(code)).cloned();
-        AuthorizeRequest { client_uuid: self.client(state), ticket, nonce, ..bare_request(&self.config) }
+        AuthorizeRequest { client_uuid: self.client(state), ticket, seen: state.seen(), nonce, ..bare_request(&self.config) }
     }
 
     pub(super) fn naming(&self) -> String {
@@ -201,7 +202,7 @@ impl Core {
         state.device.codes.entry(server.to_owned()).or_default().insert(naming, claims.hid.to_string());
         state.touch(Part::Grants);
         state.touch(Part::Device);
-        outbox::take_safe(state, &answer.origin, &answer.safe);
+        outbox::take_news(state, &answer.origin, &answer.lost, &answer.safe);
         outbox::retry_failed(state);
         self.backoff.reset();
         self.plan_renewal(refresh_after, claims.exp, site);
@@ -286,6 +287,7 @@ pub(super) fn bare_request(config: &Config) -> AuthorizeRequest {
         max_buffer_days: settings.max_buffer_days,
         validation: Some(validation),
         ticket: None,
+        seen: Seen::new(),
         nonce: String::new(),
     }
 }

@@ -39,7 +39,7 @@ impl Core {
             (!reports.is_empty()).then(|| ReportsGroup { authorization: granted[name].authorization.clone(), reports })
         });
         let ReportsGroup { authorization, reports } = groups.next()?;
-        Some(CarriedReports { client_uuid: self.client(state), authorization, reports, further: groups.collect() })
+        Some(CarriedReports { client_uuid: self.client(state), authorization, reports, further: groups.collect(), seen: state.seen() })
     }
 
     /// The receipt for carried reports.

@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::state::{Progress, State, StoredReport};
 use crate::licensing::ClientUuid;
+use crate::protocol::lost::{Lost, is_lost};
 use crate::protocol::reports::{ReportsAnswer, ReportsRequest};
 use crate::protocol::{ErrorCode, REPORTS_MAX};
 
@@ -36,7 +37,7 @@ pub fn next_batch(state: &State, client: ClientUuid, servers: &[String]) -> Opti
         bytes <= BYTES_MAX
     });
     let authorization = state.grants.granted.get(&first.grant)?.authorization.clone();
-    Some(ReportsRequest { client_uuid: client, authorization, reports: reports.cloned().collect() })
+    Some(ReportsRequest { client_uuid: client, authorization, reports: reports.cloned().collect(), seen: state.seen() })
 }
 
 /// A server took the submission.
@@ -62,13 +63,25 @@ pub fn take_answer(state: &mut State, answer: &ReportsAnswer) -> Submitted {
             submitted.rejected.push((rejected.code, rejected.detail.clone()));
         }
     }
-    take_safe(state, &answer.origin, &answer.safe);
+    state.note_seen(&answer.origin, answer.sequence);
+    take_news(state, &answer.origin, &answer.lost, &answer.safe);
     submitted
 }
 
-/// What a server tells of its site: which of its facts no single loss can take any more. What
-/// another server has not got from it is sent there.
-pub fn take_safe(state: &mut State, answering: &str, safe: &BTreeMap<String, u64>) {
+/// What a server tells of its site: which facts were lost, and which no single loss can take any
+/// more. The lost come first: what was reported in them is sent again, to whichever server answers,
+/// although it was safe before. What another server has not got from the one that answers is sent
+/// there.
+pub fn take_news(state: &mut State, answering: &str, lost: &Lost, safe: &BTreeMap<String, u64>) {
+    if !lost.is_empty() {
+        state.change_stored(|stored| match &stored.progress {
+            Progress::Accepted { origin, sequence } if is_lost(lost, origin, *sequence) => {
+                stored.progress = Progress::Pending;
+                true
+            }
+            _ => false,
+        });
+    }
     let is_safe = |stored: &StoredReport| match &stored.progress {
         Progress::Accepted { origin, sequence } => safe.get(origin).is_some_and(|last| last >= sequence),
         Progress::Pending | Progress::Failed => false,

@@ -9,6 +9,7 @@ use uuid::Uuid;
 use super::site_time::KeptTime;
 use crate::licensing::ClientUuid;
 use crate::licensing::slot::{REPORT_MAX_AGE_SECONDS, Slot};
+use crate::protocol::lost::Seen;
 use crate::protocol::reports::UsageReport;
 
 /// The device: who it is, what it knows of the time and of its servers.
@@ -29,7 +30,14 @@ pub struct Device {
     /// The certificate authority of a site, PEM, by its fingerprint: fetched once.
     #[serde(default)]
     pub authorities: BTreeMap<String, String>,
+    /// For each server, the highest number of a fact that it told in an answer to reports. The one
+    /// that was heard last is at the end.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub seen: Vec<(Uuid, u64)>,
 }
+
+/// Most servers of which [`Device::seen`] tells.
+const SEEN_MAX: usize = 8;
 
 /// What servers granted, by the fingerprint of what was asked for.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -149,6 +157,29 @@ impl State {
     /// Marks a part as changed.
     pub fn touch(&mut self, part: Part) {
         self.touched.insert(part);
+    }
+
+    /// A server told the number of a fact of its own. Of too many servers, the one that was heard
+    /// longest ago is forgotten; what names itself by no UUID is no server.
+    pub fn note_seen(&mut self, server: &str, sequence: u64) {
+        let Ok(server) = Uuid::try_parse(server) else { return };
+        let seen = &mut self.device.seen;
+        let before = seen.iter().find(|(known, _)| *known == server).map_or(0, |(_, sequence)| *sequence);
+        let now = (server, sequence.max(before));
+        if seen.last() == Some(&now) {
+            return;
+        }
+        seen.retain(|(known, _)| *known != server);
+        seen.push(now);
+        if seen.len() > SEEN_MAX {
+            seen.remove(0);
+        }
+        self.touch(Part::Device);
+    }
+
+    /// What requests tell of [`Device::seen`].
+    pub fn seen(&self) -> Seen {
+        self.device.seen.iter().map(|(server, sequence)| (server.to_string(), *sequence)).collect()
     }
 
     /// Whoever wrote the day of a report and then died left it open too: it counts once.

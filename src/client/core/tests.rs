@@ -348,3 +348,198 @@ fn grants_that_nobody_needs_any_more_are_forgotten() {
     ask(&mut state, "4", NOON + 70 * DAY, false);
     assert_eq!((state.grants.granted.len(), state.grants.pending.len()), (1, 0));
 }
+
+/// Counts a unit in the slot before `now`, and runs what is due then.
+fn use_and_report(core: &mut Core, state: &mut State, now: i64, answer: impl FnMut(&Ask) -> Event) -> Course {
+    count(core, state, 1, at(now - 180, now - 180 - NOON));
+    run(core, state, Event::Tick, at(now, now - NOON), answer)
+}
+
+/// What `site` answers, with something else in it.
+fn changed(site: &Site, ask: &Ask, now: i64, change: impl FnOnce(&mut Value)) -> Event {
+    let Event::Answered { status, body, retry_after } = site.answer(ask, now) else { return silence(ask) };
+    let mut answer: Value = serde_json::from_slice(&body).expect("JSON");
+    change(&mut answer);
+    Event::Answered { status, body: answer.to_string().into_bytes(), retry_after }
+}
+
+fn content(ask: &Ask) -> Value {
+    serde_json::from_slice(&ask.body).expect("JSON")
+}
+
+fn ids(ask: &Ask) -> Vec<String> {
+    content(ask)["reports"].as_array().expect("reports").iter().map(|report| report["report_id"].as_str().expect("an id").to_owned()).collect()
+}
+
+#[test]
+fn what_a_restored_server_lost_is_sent_to_it_again_before_it_is_forgotten_as_safe() {
+    let site = Site::new();
+    let config = site.config(|settings| settings.standby_server_url = Some("https://standby".into()));
+    let (uuid, mut state) = (site.uuid.to_string(), State::default());
+    let mut core = new_core(&config, &mut state, at(NOON, 0));
+    run(&mut core, &mut state, Event::Start, at(NOON, 0), |ask| site.answer(ask, NOON));
+    let mut sent = Vec::new();
+    // Fact 70 and fact 71; neither is safe yet.
+    for (number, sequence) in [(1, 70), (2, 71)] {
+        let now = NOON + number * 200;
+        use_and_report(&mut core, &mut state, now, |ask| {
+            sent.extend(ids(ask));
+            changed(&site, ask, now, |answer| (answer["sequence"], answer["safe"]) = (json!(sequence), json!({&uuid: 60})))
+        });
+    }
+    assert_eq!((sent.len(), state.stored().count()), (2, 2));
+    // The server came back without the facts from 71 on.
+    let mut again = Vec::new();
+    let now = NOON + 600;
+    let course = run(&mut core, &mut state, Event::Start, at(now, 600), |ask| {
+        if ask.path == REPORTS {
+            again.extend(ids(ask));
+        }
+        changed(&site, ask, now, |answer| {
+            (answer["lost"], answer["safe"]) = (json!({&uuid: [[71, 90]]}), json!({&uuid: 95}));
+            answer["sequence"] = json!(96);
+        })
+    });
+    assert_eq!(course.asked, [("https://main".to_owned(), AUTHORIZE), ("https://main".to_owned(), REPORTS)], "the same server");
+    assert_eq!(again, sent[1..], "under the same id, and the other one was safe");
+    let progress: Vec<_> = state.stored().map(|stored| stored.progress.clone()).collect();
+    assert_eq!(progress, [Progress::Accepted { origin: uuid.clone(), sequence: 96 }], "kept until it is safe");
+    // The same word again concerns what was lost then only.
+    let course = run(&mut core, &mut state, Event::Start, at(now + 1, 601), |ask| {
+        changed(&site, ask, now + 1, |answer| (answer["lost"], answer["safe"]) = (json!({&uuid: [[71, 90]]}), json!({&uuid: 95})))
+    });
+    assert_eq!((course.asked.len(), state.stored().count()), (1, 1));
+    // The standby tells it too.
+    let mut standby = Vec::new();
+    run(&mut core, &mut state, Event::Start, at(now + 2, 602), |ask| {
+        if ask.server == "https://main" {
+            return silence(ask);
+        }
+        if ask.path == REPORTS {
+            standby.extend(ids(ask));
+        }
+        changed(&site, ask, now + 2, |answer| {
+            (answer["lost"], answer["safe"]) = (json!({&uuid: [[71, 90], [96, 99]]}), json!({&uuid: 200}));
+            answer["origin"] = json!(random_uuid());
+        })
+    });
+    assert_eq!(standby, sent[1..]);
+}
+
+#[test]
+fn what_was_lost_is_heard_in_an_answer_to_reports_and_in_a_receipt_too() {
+    let site = Site::new();
+    let config = site.config(|_| {});
+    let (uuid, mut state) = (site.uuid.to_string(), State::default());
+    let mut core = new_core(&config, &mut state, at(NOON, 0));
+    run(&mut core, &mut state, Event::Start, at(NOON, 0), |ask| site.answer(ask, NOON));
+    let accepted = |ask: &Ask, now: i64, sequence: u64, lost: Value| {
+        changed(&site, ask, now, |answer| (answer["sequence"], answer["safe"], answer["lost"]) = (json!(sequence), json!({&uuid: 9}), lost))
+    };
+    use_and_report(&mut core, &mut state, NOON + 200, |ask| accepted(ask, NOON + 200, 70, json!({})));
+    let mut sent = Vec::new();
+    use_and_report(&mut core, &mut state, NOON + 400, |ask| {
+        sent.push(ids(ask));
+        accepted(ask, NOON + 400, 100 + sent.len() as u64, json!({&uuid: [[61, 100]]}))
+    });
+    assert_eq!(sent.iter().map(Vec::len).collect::<Vec<_>>(), [1, 1], "first the new one, then the lost one");
+    assert!(sent[0] != sent[1] && state.stored().count() == 2);
+    // A server that says at once that it lost what it just took is not asked for ever.
+    let mut asked = 0;
+    use_and_report(&mut core, &mut state, NOON + 600, |ask| {
+        asked += 1;
+        accepted(ask, NOON + 600, 110, json!({&uuid: [[0, 200]]}))
+    });
+    assert!(asked <= 3 && state.stored().all(|stored| stored.progress == Progress::Failed), "{asked}");
+    let receipt = json!({"accepted": [], "duplicate": [], "rejected": [], "origin": uuid, "sequence": 120, "safe": {&uuid: 120}, "lost": {&uuid: [[1, 119]]},
+        "server_time": rfc3339(NOON)});
+    let lost = state.stored().next().expect("a report").report.report_id;
+    outbox::set_progress(&mut state, &[lost], &Progress::Accepted { origin: uuid.clone(), sequence: 110 });
+    core.take_receipt(&serde_json::from_value(receipt).expect("a receipt"), &mut state);
+    assert!(state.stored().any(|stored| stored.report.report_id == lost && stored.progress == Progress::Pending));
+}
+
+#[test]
+fn what_makes_no_sense_in_lost_costs_neither_a_license_nor_a_report() {
+    let site = Site::new();
+    let config = site.config(|_| {});
+    let uuid = site.uuid.to_string();
+    let nonsense = [
+        json!(null),
+        json!("all"),
+        json!([[1, 100]]),
+        json!({&uuid: null}),
+        json!({&uuid: 7}),
+        json!({&uuid: [1, 100]}),
+        json!({&uuid: [[100, 1], ["1", "100"], [1], [1, 2, 100], [1.5, 100], [-1, 100], {"from": 1}]}),
+        json!({"constructor": [[1, 100]]}),
+    ];
+    for lost in nonsense {
+        let mut state = State::default();
+        let mut core = new_core(&config, &mut state, at(NOON, 0));
+        let answer = |ask: &Ask, now| changed(&site, ask, now, |answer| (answer["safe"], answer["lost"]) = (json!({}), lost.clone()));
+        run(&mut core, &mut state, Event::Start, at(NOON, 0), |ask| answer(ask, NOON));
+        assert!(core.standing().claims().is_some(), "{lost}");
+        let course = use_and_report(&mut core, &mut state, NOON + 200, |ask| answer(ask, NOON + 200));
+        assert_eq!((course.asked.len(), course.reported), (1, 1), "{lost}");
+        let course = run(&mut core, &mut state, Event::Start, at(NOON + 300, 300), |ask| answer(ask, NOON + 300));
+        assert_eq!((course.asked.len(), state.stored().count()), (1, 1), "{lost}: it stays accepted");
+    }
+}
+
+#[test]
+fn requests_tell_the_highest_fact_that_each_server_told() {
+    let (site, other) = (Site::new(), Uuid::from_u128(7).to_string());
+    let config = site.config(|_| {});
+    let (uuid, mut state) = (site.uuid.to_string(), State::default());
+    let mut core = new_core(&config, &mut state, at(NOON, 0));
+    let mut seen = Vec::new();
+    run(&mut core, &mut state, Event::Start, at(NOON, 0), |ask| {
+        seen.push(content(ask).get("seen").cloned());
+        site.answer(ask, NOON)
+    });
+    let told = [(1, &uuid, 5), (2, &uuid, 8), (3, &uuid, 6), (4, &other, 3)];
+    for (number, origin, sequence) in told {
+        let now = NOON + number * 200;
+        use_and_report(&mut core, &mut state, now, |ask| {
+            seen.push(content(ask).get("seen").cloned());
+            changed(&site, ask, now, |answer| (answer["origin"], answer["sequence"], answer["safe"]) = (json!(origin), json!(sequence), json!({origin: 9})))
+        });
+    }
+    run(&mut core, &mut state, Event::Start, at(NOON + 1_000, 1_000), |ask| {
+        seen.push(content(ask).get("seen").cloned());
+        site.answer(ask, NOON + 1_000)
+    });
+    let all = json!({&uuid: 8, &other: 3});
+    let expected = [None, None, Some(json!({&uuid: 5})), Some(json!({&uuid: 8})), Some(json!({&uuid: 8})), Some(all.clone())];
+    assert_eq!(seen, expected);
+    // What is carried tells it too, and it outlives the process.
+    let kept: state::Device = serde_json::from_value(serde_json::to_value(&state.device).expect("JSON")).expect("the same");
+    assert_eq!(kept, state.device);
+    assert_eq!(serde_json::to_value(core.request("", &mut state)).expect("JSON")["seen"], all);
+    count(&mut core, &mut state, 1, at(NOON + 1_000, 1_000));
+    let carried = core.carried_reports(&mut state, at(NOON + 1_200, 1_200)).expect("reports");
+    assert_eq!(serde_json::to_value(&carried).expect("JSON")["seen"], all);
+    // What is asked for stays the same: a kept authorization fits.
+    assert_eq!(fingerprint(&config), core.asked_for);
+}
+
+#[test]
+fn what_was_seen_of_servers_has_an_end_and_older_states_have_none() {
+    let old: state::Device = serde_json::from_value(json!({"client_uuid": random_uuid(), "tickets": {"a": "b"}})).expect("an older state");
+    assert!(old.seen.is_empty() && serde_json::to_value(&old).expect("JSON").get("seen").is_none());
+    let mut state = State::default();
+    let server = |number: u64| Uuid::from_u128(u128::from(number)).to_string();
+    for number in 1..=8 {
+        state.note_seen(&server(number), 1_000 - number);
+    }
+    state.note_seen(&server(1), 2);
+    state.note_seen(&server(9), 4);
+    state.touched.clear();
+    for origin in ["", "no server", &server(9)] {
+        state.note_seen(origin, 3);
+    }
+    assert!(state.touched.is_empty());
+    let seen = state.seen();
+    assert_eq!((seen.len(), seen.get(&server(1)), seen.get(&server(2)), seen.get(&server(9))), (8, Some(&999), None, Some(&4)));
+}

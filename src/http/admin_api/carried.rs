@@ -110,12 +110,14 @@ pub async fn take_reports(caller: Caller, context: Data<Context>, request: HttpR
 pub async fn take_file(context: &Context, caller: &Caller, text: &str) -> Result<TakenReports, Failure> {
     let carried: Carried = read(Kind::Reports, "reports", text)?;
     let client_uuid = carried.client_uuid;
+    let seen = carried.seen;
     let first = ReportsGroup { authorization: carried.authorization, reports: carried.reports };
     let mut requests: Vec<ReportsRequest> = std::iter::once(first)
         .chain(carried.further)
         .flat_map(|ReportsGroup { authorization, reports }| {
-            let chunks = reports.chunks(REPORTS_MAX).map(|chunk| ReportsRequest { client_uuid, authorization: authorization.clone(), reports: chunk.to_vec() });
-            chunks.collect::<Vec<_>>()
+            let request =
+                |chunk: &[UsageReport]| ReportsRequest { client_uuid, authorization: authorization.clone(), reports: chunk.to_vec(), seen: seen.clone() };
+            reports.chunks(REPORTS_MAX).map(request).collect::<Vec<_>>()
         })
         .collect();
     // Nothing is taken of a file in which something makes no sense.
@@ -134,11 +136,11 @@ pub async fn take_file(context: &Context, caller: &Caller, text: &str) -> Result
         match &mut whole {
             None => whole = Some(answer),
             Some(whole) => {
-                let ReportsAnswer { accepted, duplicate, rejected, origin, sequence, safe, server_time } = answer;
+                let ReportsAnswer { accepted, duplicate, rejected, origin, sequence, safe, lost, server_time } = answer;
                 whole.accepted.extend(accepted);
                 whole.duplicate.extend(duplicate);
                 whole.rejected.extend(rejected);
-                (whole.origin, whole.sequence, whole.safe, whole.server_time) = (origin, sequence, safe, server_time);
+                (whole.origin, whole.sequence, whole.safe, whole.lost, whole.server_time) = (origin, sequence, safe, lost, server_time);
             }
         }
     }

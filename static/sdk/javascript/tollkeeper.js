@@ -22,6 +22,8 @@
   const BATCH_BYTES_MAX = 900_000;
   /** Browsers send at most 64 KiB for a page that ends. */
   const KEEPALIVE_BYTES_MAX = 60_000;
+  /** Most servers of which a device tells what it has seen of them. */
+  const SEEN_MAX = 8;
   const TYPES_MAX = 64;
   const COUNT_MAX = 1_000_000_000;
   const NEVER = Number.MAX_SAFE_INTEGER;
@@ -1158,6 +1160,8 @@
     #held = 0;
     /** Instances that other tabs or processes hold, as last read. */
     #heldByOthers = 0;
+    /** For each server, the highest number of a fact that it told this device, as last read. */
+    #seen = {};
     /** Reports on disk that are still to be sent, for a page that ends without warning. */
     #due = new Map();
     #leaving = new Set();
@@ -1448,7 +1452,7 @@
       if (groups.length === 0) return null;
       const [first, ...further] = groups;
       const number = groups.reduce((sum, { reports }) => sum + reports.length, 0);
-      const request = { client_uuid: this.#clientUuid, ...first, ...(further.length > 0 ? { further } : {}) };
+      const request = this.#withSeen({ client_uuid: this.#clientUuid, ...first, ...(further.length > 0 ? { further } : {}) });
       const summary = `Tollkeeper usage reports of device ${this.#clientUuid}: ${number} reports\nOn the server: tollkeeper device import-reports FILE`;
       return writeCarried('reports', request, summary);
     }
@@ -1510,7 +1514,14 @@
 
     /** The device's record; made anew when somebody cleared the site's data. */
     #device(records) {
-      return records.get('device') ?? { clientUuid: this.#clientUuid ?? randomUuid(), time: undefined, tickets: {}, codes: {}, pending: {} };
+      const device = records.get('device') ?? { clientUuid: this.#clientUuid ?? randomUuid(), time: undefined, tickets: {}, codes: {}, pending: {}, seen: this.#seen };
+      this.#seen = device.seen ?? {};
+      return device;
+    }
+
+    /** A request with what this device has seen of its servers: one that was restored from an older backup knows by it what it lost. */
+    #withSeen(request) {
+      return Object.keys(this.#seen).length === 0 ? request : { ...request, seen: this.#seen };
     }
 
     #bareRequest() {
@@ -1544,7 +1555,7 @@
         const device = this.#device(records);
         device.pending[this.#askedFor] ??= toBase64url(randomBytes(32));
         records.put('device', device);
-        const request = { client_uuid: this.#clientUuid, ...this.#bareRequest(), nonce: device.pending[this.#askedFor] };
+        const request = this.#withSeen({ client_uuid: this.#clientUuid, ...this.#bareRequest(), nonce: device.pending[this.#askedFor] });
         const naming = this.#naming();
         const ticketFor = (server) => {
           const known = own(own(device.codes, server) ?? {}, naming) ?? Object.values(device.codes).find((codes) => Object.hasOwn(codes, naming))?.[naming];
@@ -1635,7 +1646,7 @@
           device.time = this.#time.kept;
           records.put('device', device);
           records.put(this.#grantKey, grant);
-          takeSafe(records, answer);
+          takeNews(records, answer);
           for (const [key, stored] of records.entries('report/')) {
             if (stored.progress === 'failed') records.put(key, { ...stored, progress: 'pending' });
           }
@@ -2009,7 +2020,7 @@
       if (pending.length === 0) return null;
       const [{ grant }] = pending;
       const reports = takeWithin(pending.filter((other) => other.grant === grant).map(({ report }) => report), BATCH_BYTES_MAX);
-      return { client_uuid: this.#clientUuid, authorization: grants.get(grant).authorization, reports };
+      return this.#withSeen({ client_uuid: this.#clientUuid, authorization: grants.get(grant).authorization, reports });
     }
 
     /** Sends one batch; why it cannot be sent now, if so. */
@@ -2060,9 +2071,9 @@
     async #takeAnswer(answer, ids, server) {
       const taken = new Set([...answer.accepted, ...answer.duplicate]);
       const rejected = new Map(answer.rejected.map((each) => [each.report_id, each]));
-      const lost = [];
-      await this.#storage.transact(['report/'], (records) => {
-        lost.length = 0;
+      const dropped = [];
+      await this.#storage.transact(['device', 'report/'], (records) => {
+        dropped.length = 0;
         for (const [key, stored] of records.entries('report/')) {
           const id = stored.report.report_id;
           const no = rejected.get(id);
@@ -2072,13 +2083,17 @@
           else if (waits) records.put(key, { ...stored, progress: 'failed' });
           else if (no !== undefined) {
             records.delete(key);
-            lost.push({ code: no.code, detail: String(no.detail ?? ''), report: stored.report });
+            dropped.push({ code: no.code, detail: String(no.detail ?? ''), report: stored.report });
           }
         }
-        if (answer.origin !== '') takeSafe(records, answer);
+        if (answer.origin === '') return;
+        const device = this.#device(records);
+        this.#seen = addSeen(this.#seen, answer);
+        records.put('device', { ...device, seen: this.#seen });
+        takeNews(records, answer, ids);
       });
       for (const id of [...ids, ...taken]) this.#due.delete(id);
-      this.#emit('report', { server, accepted: answer.accepted.length, duplicate: answer.duplicate.length, rejected: lost });
+      this.#emit('report', { server, accepted: answer.accepted.length, duplicate: answer.duplicate.length, rejected: dropped });
     }
 
     // -- life --
@@ -2151,7 +2166,7 @@
       const ids = reports.map(({ report_id }) => report_id);
       for (const id of ids) this.#leaving.add(id);
       const server = this.#status.server ?? this.#config.servers[0];
-      void this.#ask(server, REPORTS, { client_uuid: this.#clientUuid, authorization, reports }, { isLast: true })
+      void this.#ask(server, REPORTS, this.#withSeen({ client_uuid: this.#clientUuid, authorization, reports }), { isLast: true })
         .then((answer) => (isReportsAnswer(answer) ? this.#takeAnswer(answer, ids, server) : undefined))
         // They stay on disk and are sent again; the server takes each once.
         .catch(() => {})
@@ -2250,13 +2265,36 @@
     });
   }
 
-  /** What a server tells of its site: what no single loss can take any more need not be kept; what another server has not got from it is sent there. */
-  function takeSafe(records, answer) {
+  /** What was seen of servers, with an answer to reports. Of too many, the one that was heard longest ago is forgotten; what names itself by no UUID is no server. */
+  function addSeen(seen, { origin, sequence }) {
+    if (!isUuid(origin)) return seen;
+    const others = Object.entries(seen).filter(([server]) => server !== origin);
+    return Object.fromEntries([...others, [origin, Math.max(own(seen, origin) ?? 0, sequence)]].slice(-SEEN_MAX));
+  }
+
+  /**
+   * What a server tells of its site. What was reported in facts that are lost is sent again, to
+   * whichever server answers, although it was safe before; what was `sent` just now not at once. What
+   * no single loss can take any more need not be kept; what another server has not got from the one
+   * that answers is sent there.
+   */
+  function takeNews(records, answer, sent = []) {
+    const again = (key, { grant, report }, progress) => records.put(key, { grant, report, progress });
+    for (const [key, stored] of records.entries('report/')) {
+      if (stored.progress === 'accepted' && isLost(answer.lost, stored)) again(key, stored, sent.includes(stored.report.report_id) ? 'failed' : 'pending');
+    }
     for (const [key, stored] of records.entries('report/')) {
       if (stored.progress !== 'accepted') continue;
       if (own(answer.safe, stored.origin) >= stored.sequence) records.delete(key);
-      else if (stored.origin !== answer.origin) records.put(key, { grant: stored.grant, report: stored.report, progress: 'pending' });
+      else if (stored.origin !== answer.origin) again(key, stored, 'pending');
     }
+  }
+
+  /** Whether the fact that holds a report is in a range that its server lost. What makes no sense in `lost` is passed over. */
+  function isLost(lost, { origin, sequence }) {
+    const ranges = isObject(lost) ? own(lost, origin) : undefined;
+    const isNumber = (value) => Number.isInteger(value) && value >= 0;
+    return Array.isArray(ranges) && ranges.some((range) => Array.isArray(range) && range.length === 2 && range.every(isNumber) && range[0] <= sequence && sequence <= range[1]);
   }
 
   // ---- platform and script tag ---------------------------------------------------------------
