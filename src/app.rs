@@ -25,8 +25,8 @@ use crate::documents::{Hardware, SealingKey, ServerIdentity, SigningKey, random_
 use crate::http::Context;
 use crate::http::caller::TOKEN_USES_ROW;
 use crate::http::chain_check::ChainCheck;
-use crate::http::restart::Restart;
 use crate::http::rate_limit::{self, RateLimit};
+use crate::http::restart::Restart;
 use crate::http::sandbox::Sandbox;
 use crate::http::server::{self, Listeners, Running};
 use crate::http::session::Sessions;

@@ -164,7 +164,8 @@ fn put_back(file: &Path, passphrase_stdin: bool, data: &DataArg) -> Result<(), F
         return Err(Failure(format!("there is no file {}: `tollkeeper backup list` names the backups", file.display())));
     }
     if find_running(&settings.data).is_some() {
-        let is_here = std::fs::canonicalize(&path).ok().zip(std::fs::canonicalize(&directory).ok()).is_some_and(|(path, directory)| path.parent() == Some(&directory));
+        let is_here =
+            std::fs::canonicalize(&path).ok().zip(std::fs::canonicalize(&directory).ok()).is_some_and(|(path, directory)| path.parent() == Some(&directory));
         let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         if !is_here {
             return Err(Failure(format!("a server runs on {}: copy the backup to {} first, or stop the server", settings.data.display(), directory.display())));

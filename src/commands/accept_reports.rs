@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::Site;
 use super::authorize::{Refused, check_clock};
 use super::payers::{Payers, SlotTally};
+use super::restore::notice_loss;
 use crate::documents::Claims;
 use crate::licensing::charging::{self, Charge, Counts, Purse};
 use crate::licensing::item::same_word;
@@ -50,6 +51,7 @@ impl Command for AcceptReports {
         if let Err(refused) = check_clock(ledger) {
             return Ok(Err(refused));
         }
+        notice_loss(ledger, self.request.client_uuid, &self.request.seen)?;
         let catalog = ledger.catalog()?;
         let now = ledger.now();
         let mut answer = Accepted { now, ..Accepted::default() };

@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::Site;
 use super::handshake::open_password;
+use super::restore::notice_loss;
 use super::site::Certified;
 use super::trial::{self, TrialTerm};
 use crate::documents::{AuthorizedItem, Claims, random_uuids};
@@ -102,6 +103,7 @@ impl Command for Authorize {
         if let Err(refused) = self.check_service(ledger, &catalog) {
             return Ok(Err(refused));
         }
+        notice_loss(ledger, self.request.client_uuid, &self.request.seen)?;
         let (code, outcome) = match self.find_code(ledger, &catalog)? {
             Err(counted) => (None, Err(counted)),
             Ok((code, Err(counted))) => (Some(code), Err(counted)),

@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
 use crate::clock::Clock;
-use crate::store::snapshot::{self, Contents, Depth};
 use crate::store::Error;
+use crate::store::snapshot::{self, Contents, Depth};
 
 /// Room that a backup leaves on the disk, in bytes: the server itself must go on.
 const ROOM_LEFT: u64 = 64 << 20;

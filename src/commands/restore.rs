@@ -14,8 +14,10 @@ use super::backup::{Backups, Reason};
 use super::site::IDENTITY_ROW;
 use crate::documents::secret::SecretKey;
 use crate::documents::{random_uuid, remove_file, replace_file};
+use crate::licensing::ClientUuid;
+use crate::protocol::lost::Seen;
 use crate::store::snapshot::{self, Contents, Depth};
-use crate::store::{Command, Error, Ledger, local};
+use crate::store::{Command, Error, Ledger, devices, facts, local};
 
 /// The directory in which the next database lies ready.
 const INCOMING: &str = "incoming";
@@ -72,7 +74,8 @@ fn open_secret(backup: &Path, passphrase: &str) -> Result<Vec<u8>, Error> {
     let damaged = || Error::Other(format!("{} is damaged: bring it from another copy of the backup", path.display()));
     let sealed: SealedSecret = serde_json::from_slice(&json).map_err(|_| damaged())?;
     let key = passphrase_key(passphrase, &sealed.salt).ok_or_else(damaged)?;
-    key.open(SECRET_CONTEXT, &sealed.sealed).ok_or_else(|| Error::Other(format!("the passphrase does not open {}: give the one that the backup was made with", path.display())))
+    key.open(SECRET_CONTEXT, &sealed.sealed)
+        .ok_or_else(|| Error::Other(format!("the passphrase does not open {}: give the one that the backup was made with", path.display())))
 }
 
 /// Checks a backup and lays it ready. Nothing of the running database is touched.
@@ -109,7 +112,8 @@ fn find_secret(data: &Path, backup: &Path, passphrase: Option<&str>) -> Result<V
 }
 
 fn check_secret(backup: &Path, secret: &[u8]) -> Result<(), Error> {
-    let sealed = local::find(&snapshot::open_copy(backup)?, IDENTITY_ROW)?.ok_or_else(|| Error::Corrupt("the backup holds no identity of a server".to_owned()))?;
+    let sealed =
+        local::find(&snapshot::open_copy(backup)?, IDENTITY_ROW)?.ok_or_else(|| Error::Corrupt("the backup holds no identity of a server".to_owned()))?;
     let opens = <&[u8; 32]>::try_from(secret).is_ok_and(|bytes| SecretKey::new(bytes).open(IDENTITY_ROW, &sealed).is_some());
     if opens {
         return Ok(());
@@ -154,7 +158,10 @@ pub fn take_staged(data: &Path, backups: &Backups) -> Result<bool, Error> {
 pub fn find_loss(connection: &rusqlite::Connection, sequence: u64, marked: u64) -> Result<Option<String>, Error> {
     let restored = local::find(connection, RESTORED_ROW)?.filter(|text| !text.is_empty());
     let told = restored.map(|text| String::from_utf8_lossy(&text).into_owned());
-    Ok(told.or_else(|| (marked > sequence).then(|| format!("the database ends at fact {sequence}, but this server had recorded fact {marked}: an older copy was put in its place"))))
+    Ok(told.or_else(|| {
+        (marked > sequence)
+            .then(|| format!("the database ends at fact {sequence}, but this server had recorded fact {marked}: an older copy was put in its place"))
+    }))
 }
 
 /// Counts on from far above what was lost.
@@ -172,4 +179,24 @@ impl Command for RaiseSequence {
         tracing::warn!(reason = self.reason, sequence, "facts of this server were lost; it counts on from above them");
         Ok(sequence)
     }
+}
+
+/// Seconds in which what devices say raises the sequence once at most.
+const PAUSE_SECONDS: i64 = 3_600;
+
+/// A device that this server knows was told of facts which the journal does not have: an older copy
+/// of the database was put in its place without anybody's saying so.
+pub(super) fn notice_loss(ledger: &mut Ledger<'_>, client: ClientUuid, seen: &Seen) -> Result<(), Error> {
+    if seen.is_empty() {
+        return Ok(());
+    }
+    let (origin, head) = (ledger.origin(), ledger.sequence());
+    let Some(told) = seen.get(&origin.to_string()).copied().filter(|told| *told > head && *told < head + facts::GAP) else { return Ok(()) };
+    let (catalog, now) = (ledger.catalog()?, ledger.now());
+    let is_early = catalog.gaps().iter().any(|gap| gap.origin == origin && now - gap.at < PAUSE_SECONDS);
+    if is_early || !devices::is_known(ledger, client)? {
+        return Ok(());
+    }
+    let reason = format!("device {client} was told of fact {told}, but the journal ends at {head}: an older copy of the database was put in its place");
+    RaiseSequence { reason }.execute(ledger).map(drop)
 }

@@ -93,7 +93,9 @@ impl DistrustVendor {
         let (inside, outside): (Vec<PathBuf>, Vec<PathBuf>) = site.vendor_files_of(kid).into_iter().partition(|path| path.starts_with(site.vendor_directory()));
         if let Some(path) = outside.first() {
             let path = path.display();
-            return Err(Refusal::Conflict(format!("the settings name this vendor's key ({path}): take it out of 'trusted_vendors' there, then start the server again")));
+            return Err(Refusal::Conflict(format!(
+                "the settings name this vendor's key ({path}): take it out of 'trusted_vendors' there, then start the server again"
+            )));
         }
         if inside.is_empty() {
             return Err(Refusal::NotFound(format!("no vendor with the key '{kid}' is trusted: the list of vendors names those that are")));
@@ -117,9 +119,13 @@ impl Command for RecordDistrust {
 
     fn execute(&self, ledger: &mut Ledger<'_>) -> Result<Self::Answer, Error> {
         let DistrustVendor { kid, by, address, .. } = &*self.0;
-        let ids: Vec<String> = ledger.catalog()?.licenses().filter(|license| license.vendor_kid == *kid).map(|license| license.license_id.to_string()).collect();
+        let ids: Vec<String> =
+            ledger.catalog()?.licenses().filter(|license| license.vendor_kid == *kid).map(|license| license.license_id.to_string()).collect();
         if !ids.is_empty() {
-            let detail = format!("licenses of this vendor are installed ({}), and they would end with the trust: it can be taken back only before the first import", ids.join(", "));
+            let detail = format!(
+                "licenses of this vendor are installed ({}), and they would end with the trust: it can be taken back only before the first import",
+                ids.join(", ")
+            );
             return Ok(Err(Refusal::Conflict(detail)));
         }
         let act = AdminActed {

@@ -19,7 +19,6 @@ use crate::documents::Claims;
 use crate::licensing::ClientUuid;
 use crate::licensing::slot::REPORT_MAX_AGE_SECONDS;
 use crate::protocol::authorize::{AuthorizeAnswer, AuthorizeRequest};
-use crate::protocol::lost::Lost;
 use crate::protocol::release::ReleaseRequest;
 use crate::protocol::reports::{ReportsAnswer, ReportsRequest};
 use crate::protocol::server::ServerInfo;
@@ -88,7 +87,7 @@ pub(super) async fn grant(context: &Context, request: AuthorizeRequest, origin_h
         server_time: rfc3339(granted.now),
         origin: context.site.uuid().to_string(),
         safe: context.safe(granted.sequence),
-        lost: Lost::new(),
+        lost: context.lost(),
     })
 }
 
@@ -120,7 +119,7 @@ pub(super) async fn take_reports(context: &Context, body: ReportsRequest, claims
         origin: context.site.uuid().to_string(),
         sequence: taken.sequence,
         safe: context.safe(taken.sequence),
-        lost: Lost::new(),
+        lost: context.lost(),
         server_time: rfc3339(taken.now),
     })
 }

@@ -55,8 +55,9 @@ use crate::clock::Clock;
 use crate::commands::Site;
 use crate::commands::backup::Backups;
 use crate::commands::exceptions::Exceptions;
+use crate::protocol::lost::Lost;
 use crate::settings::Limits;
-use crate::store::{Reader, Store, Writer};
+use crate::store::{Reader, Store, Writer, gaps};
 
 /// What every handler can reach.
 pub struct Context {
@@ -119,6 +120,16 @@ impl Context {
     /// The time as answers write it.
     pub fn time(&self) -> String {
         crate::clock::rfc3339(self.clock.now_seconds())
+    }
+
+    /// The facts that servers of this site lost, as answers tell devices of them.
+    pub fn lost(&self) -> Lost {
+        let (catalog, now) = (self.writer().catalog(), self.clock.now_seconds());
+        let mut lost = Lost::new();
+        for gap in catalog.gaps().iter().filter(|gap| gap.held + 1 < gap.resumed && now - gap.at < gaps::TOLD_SECONDS) {
+            lost.entry(gap.origin.to_string()).or_default().push((gap.held + 1, gap.resumed - 1));
+        }
+        lost
     }
 
     /// With one server, what is on its disk is as safe as it gets.

@@ -83,7 +83,10 @@ impl WatchJob {
         let lost = gaps::list(&reader)?.into_iter().rev().find(|gap| gap.origin == self.origin && now - gap.at < gaps::TOLD_SECONDS);
         match lost {
             Some(gap) => {
-                let detail = format!("facts of this server after number {} were lost: devices send again what they reported then; check what was set up after that", gap.held);
+                let detail = format!(
+                    "facts of this server after number {} were lost: devices send again what they reported then; check what was set up after that",
+                    gap.held
+                );
                 self.exceptions.raise(Trouble::FactsLost, gap.at, detail);
             }
             None => self.exceptions.clear(Trouble::FactsLost),

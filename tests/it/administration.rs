@@ -518,9 +518,6 @@ fn the_certificate_and_the_servers_are_as_they_are() {
     assert_eq!(site.admin_get_text("certificate/ca.pem"), site.app().context().ca_pem);
     let standby = site.admin_get("standby");
     assert_eq!((&standby["partner"], &standby["this"]["role"], &standby["facts_at_risk"]), (&Value::Null, &json!("primary"), &json!(journal_length(&site))));
-    assert_eq!(site.admin_get("backups")["files"], json!([]));
-    std::fs::write(site.data().join("backups/old.tkb"), "x").expect("written");
-    assert_eq!(site.admin_get("backups")["files"][0]["name"], "old.tkb");
 }
 
 #[test]

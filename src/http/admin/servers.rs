@@ -100,7 +100,8 @@ async fn backups_page(context: &Data<Context>, request: &HttpRequest, caller: &C
     let (standing, now) = (context.backups.standing(), context.clock.now_seconds());
     let found = backups::find(context).await?;
     let copies = backups::copies(context).await?;
-    let row = |copy: Copy| Backup { size: size(copy.bytes), made: When::of(&page_around, copy.made_at, now), reason: reason_text(copy.reason), name: copy.name };
+    let row =
+        |copy: Copy| Backup { size: size(copy.bytes), made: When::of(&page_around, copy.made_at, now), reason: reason_text(copy.reason), name: copy.name };
     let status = if error.is_empty() { StatusCode::OK } else { StatusCode::CONFLICT };
     let template = BackupsPage {
         tabs: tabs(TABS, BACKUPS),

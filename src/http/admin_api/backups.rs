@@ -1,8 +1,8 @@
 //! Backups: which there are, a new one, one of them checked, taken away, or put in the place of the
 //! database. What takes long goes on by itself and is told by `GET /backups`.
 
-use actix_web::http::header::{ContentDisposition, ContentEncoding, DispositionParam, DispositionType};
 use actix_web::http::StatusCode;
+use actix_web::http::header::{ContentDisposition, ContentEncoding, DispositionParam, DispositionType};
 use actix_web::web::{Data, Path, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use serde::{Deserialize, Serialize};
@@ -148,7 +148,10 @@ pub async fn find(context: &Data<Context>) -> Result<BackupsAnswer, Failure> {
 /// Begins to make one.
 pub async fn begin(context: &Data<Context>, caller: &Caller, body: BackupBody) -> Result<(), Failure> {
     if body.passphrase.as_ref().is_some_and(|passphrase| passphrase.chars().count() < PASSPHRASE_MIN) {
-        return Err(Failure::malformed("passphrase", format!("is too short: give at least {PASSPHRASE_MIN} characters, and keep them where the backup is not")));
+        return Err(Failure::malformed(
+            "passphrase",
+            format!("is too short: give at least {PASSPHRASE_MIN} characters, and keep them where the backup is not"),
+        ));
     }
     if context.backups.standing().running.is_some() {
         return Err(conflict("a backup is being made already: wait until it is done".to_owned()));
@@ -188,7 +191,8 @@ fn conflict(detail: String) -> Failure {
 }
 
 fn path_of(context: &Context, name: &str) -> Result<std::path::PathBuf, Failure> {
-    let missing = || Failure::new(ErrorCode::Malformed, format!("there is no backup '{name}': the list of backups names them")).with_status(StatusCode::NOT_FOUND);
+    let missing =
+        || Failure::new(ErrorCode::Malformed, format!("there is no backup '{name}': the list of backups names them")).with_status(StatusCode::NOT_FOUND);
     context.backups.find(name).ok_or_else(missing)
 }
 

@@ -50,7 +50,9 @@ impl Command for ReadHead {
     type Answer = (u64, i64);
 
     fn execute(&self, ledger: &mut Ledger<'_>) -> Result<Self::Answer, Error> {
-        Ok((ledger.sequence(), ledger.recorded_at()))
+        let catalog = ledger.catalog()?;
+        let missing: u64 = catalog.gaps().iter().filter(|gap| gap.origin == ledger.origin()).map(|gap| gap.resumed - gap.held - 1).sum();
+        Ok((ledger.sequence() - missing, ledger.recorded_at()))
     }
 }
 

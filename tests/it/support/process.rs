@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use tollkeeper::client::transport::{CaPin, Transport};
 
@@ -84,6 +85,20 @@ impl Process {
     /// What it wrote to its log so far; for a sandbox, to its terminal.
     pub fn log(&self) -> String {
         self.log.lock().expect("log").clone()
+    }
+
+    /// Waits until it says so for the `times`th time, and takes the address where it answers since.
+    pub fn wait_until_ready(&mut self, times: usize) {
+        let began = Instant::now();
+        while self.log().matches("Tollkeeper is ready").count() < times
+            || !self.log().rsplit("Tollkeeper is ready").next().is_some_and(|log| log.contains("https://"))
+        {
+            assert!(began.elapsed() < Duration::from_secs(60), "it is not ready: {}", self.log());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let log = self.log();
+        let told = log.rsplit("https://").next().and_then(|rest| rest.split(' ').next()).expect("an address");
+        self.address = told.parse().expect("an address");
     }
 
     pub fn transport(&self) -> Transport {

@@ -93,6 +93,7 @@ impl Site {
         settings.listen = vec!["127.0.0.1:0".to_owned()];
         settings.limits.workers = 2;
         settings.limits.device_requests_per_minute = 0;
+        settings.backup.every_minutes = 0;
         change(&mut settings);
         let hardware = Hardware { machine: Some("machine".into()), board: Some("board".into()), cpu: Some("cpu".into()) };
         let mut site = Self { dir, clock: ManualClock::at_seconds(NOON), settings, hardware, app: None, anonymous: None, admin: None };
