@@ -23,18 +23,23 @@ use crate::commands::site::{HARDWARE_ROW, HardwareBinding, IDENTITY_ROW, VendorF
 use crate::documents::secret::SecretKey;
 use crate::documents::{Hardware, SealingKey, ServerIdentity, SigningKey, random_uuid, replace_file};
 use crate::http::Context;
+use crate::http::admin_api::standby::go_on_joining;
 use crate::http::caller::TOKEN_USES_ROW;
 use crate::http::chain_check::ChainCheck;
 use crate::http::rate_limit::{self, RateLimit};
+use crate::http::replication::Outgoing;
 use crate::http::restart::Restart;
 use crate::http::sandbox::Sandbox;
 use crate::http::server::{self, Listeners, Running};
 use crate::http::session::Sessions;
-use crate::http::tls::{self, Leaf, SiteAuthority, SwappableCertificate};
+use crate::http::tls::{self, Leaf, PartnerVerifier, SiteAuthority, SwappableCertificate};
 use crate::jobs::backup::BackupJob;
+use crate::jobs::standby::{HeartbeatJob, RolesJob, SyncJob};
 use crate::jobs::watch::{self, WatchJob};
 use crate::jobs::{Job, Jobs};
 use crate::licensing::ServerUuid;
+use crate::replication::join::Joining;
+use crate::replication::keeper::{Keeper, Means};
 use crate::settings::Settings;
 use crate::store::catalog::Catalog;
 use crate::store::{self, Store, facts, local, open, preferences};
@@ -161,7 +166,8 @@ impl App {
         replace_file(&data.join("tls/ca.pem"), authority.ca_pem.as_bytes(), 0o644).map_err(|error| StartError::Data(error.to_string()))?;
         let ca_fingerprint = authority.fingerprint()?;
         let certificate = leaf.describe()?;
-        let tls_config = tls::rustls_config(Arc::new(SwappableCertificate::new(&leaf)?))?;
+        let partners = Arc::new(PartnerVerifier::of(&authority)?);
+        let tls_config = tls::rustls_config(Arc::new(SwappableCertificate::new(&leaf)?), Some(Arc::clone(&partners)))?;
 
         let origin = identity.uuid;
         let vendor_files = VendorFiles { directory: data.join("vendors"), files: settings.trusted_vendors.clone() };
@@ -190,8 +196,30 @@ impl App {
             Extent::Server => settings.limits.clone(),
             Extent::AdminOnly => crate::settings::Limits { workers: 1, ..settings.limits.clone() },
         };
+        let site = Arc::new(site);
+        let keeper = Keeper::start(Means {
+            site: Arc::clone(&site),
+            store: Arc::clone(&store),
+            exceptions: Arc::clone(&exceptions),
+            clock: Arc::clone(&clock),
+            ca_pem: authority.ca_pem.clone(),
+            urls: server_urls.clone(),
+            sync_seconds: settings.standby.sync_seconds,
+        })
+        .map_err(broken)?;
+        partners.ask(keeper.pairing().is_some());
+        if extent == Extent::AdminOnly && keeper.role_name() == "primary" {
+            // Nobody ticks here, and there are no devices to be served: commands need not wait.
+            site.set_duty(None);
+        }
         let context = Data::new(Context {
-            site: Arc::new(site),
+            site,
+            keeper: Arc::clone(&keeper),
+            joining: Arc::new(Joining::of(data)),
+            partners,
+            outgoing: Outgoing::default(),
+            ca_pem: authority.ca_pem.clone(),
+            authority,
             store: Arc::clone(&store),
             backups: Arc::clone(&backups),
             exceptions: Arc::clone(&exceptions),
@@ -200,7 +228,6 @@ impl App {
             rate: RateLimit::new(rate_limits, Arc::clone(&clock)),
             clock: Arc::clone(&clock),
             limits,
-            ca_pem: authority.ca_pem.clone(),
             ca_fingerprint,
             server_urls,
             sessions,
@@ -216,11 +243,17 @@ impl App {
                 let period = i64::from(settings.backup.every_minutes) * 60;
                 work.push(Box::new(BackupJob { backups, exceptions: Arc::clone(&exceptions), period }));
             }
+            work.push(Box::new(RolesJob(Arc::clone(&keeper))));
+            work.push(Box::new(HeartbeatJob(Arc::clone(&keeper))));
+            work.push(Box::new(SyncJob(keeper)));
             work.push(Box::new(WatchJob { data: data.to_owned(), store, origin, exceptions, marked: 0, is_first: true }));
         }
         let jobs = Jobs::start(work, &clock).map_err(|error| StartError::Listen(format!("a thread cannot be started: {error}")))?;
         let patience = Duration::from_secs(settings.limits.shutdown_seconds);
         let http = server::start(context.clone(), listeners, Some(tls_config)).map_err(|error| StartError::Listen(error.to_string()))?;
+        if extent == Extent::Server && context.joining.is_begun() && context.keeper.pairing().is_none() {
+            go_on_joining(&context).map_err(|failure| StartError::Listen(failure.detail().to_owned()))?;
+        }
         Ok(Self { http, jobs, context, https: https_addresses, plain: http_addresses, admin_socket, patience, _lock: lock })
     }
 
@@ -250,6 +283,8 @@ impl App {
         if let Some(sandbox) = &context.sandbox {
             sandbox.close();
         }
+        context.joining.give_up();
+        context.keeper.stop();
         http.stop(patience);
         jobs.stop();
         context.store.close();
@@ -259,6 +294,7 @@ impl App {
     pub fn stop_at_once(self) {
         // The lock goes last: whoever waits for it may make a socket at the same place.
         let Self { http, jobs, context, admin_socket, _lock, .. } = self;
+        context.joining.give_up();
         http.stop_at_once();
         jobs.stop();
         context.store.close();

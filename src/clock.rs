@@ -1,8 +1,9 @@
 //! Time is an argument. The system's clock is read here and nowhere else; everything
 //! that depends on time takes a [`Clock`], and tests move a [`ManualClock`] by hand.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Instant;
 
 use chrono::{DateTime, Utc};
 
@@ -18,6 +19,12 @@ pub trait Clock: Send + Sync {
     fn now_seconds(&self) -> i64 {
         self.now_micros().div_euclid(1_000_000)
     }
+
+    /// Seconds of a count that never goes back nor leaps, whoever sets the clock: for what lasts,
+    /// not for when.
+    fn steady_seconds(&self) -> i64 {
+        self.now_seconds()
+    }
 }
 
 /// The machine's own clock.
@@ -27,6 +34,11 @@ pub struct SystemClock;
 impl Clock for SystemClock {
     fn now_micros(&self) -> Micros {
         Utc::now().timestamp_micros()
+    }
+
+    fn steady_seconds(&self) -> i64 {
+        static BEGAN: OnceLock<Instant> = OnceLock::new();
+        BEGAN.get_or_init(Instant::now).elapsed().as_secs() as i64
     }
 }
 

@@ -14,6 +14,7 @@
 //! | [`store`] | SQLite: the journal of facts, the one writer, tables for reading | licensing |
 //! | [`commands`] | every write, one file an intention: authorize, accept reports, import … | store, documents, protocol, licensing |
 //! | [`jobs`] | what the server does by itself: backups, looking out for trouble | commands, store |
+//! | [`replication`] | two servers of a site: what they tell each other, which of them serves | commands, store, client |
 //! | [`http`] | HTTPS, the client API, the admin API | commands, store (reads), protocol, documents, licensing |
 //! | [`client`] | the device's side (feature `client`) | protocol, documents, licensing |
 //! | [`cli`] | the command line: a thin face on the admin API | everything |
@@ -60,6 +61,8 @@ pub mod http;
 pub mod jobs;
 pub mod licensing;
 pub mod protocol;
+#[cfg(feature = "server")]
+pub mod replication;
 #[cfg(feature = "server")]
 pub mod settings;
 #[cfg(feature = "server")]

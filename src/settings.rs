@@ -418,6 +418,7 @@ mod tests {
             "server_urls" => "https://main:5",
             "tls.names" => "main.example",
             "limits.body_bytes" => "2048",
+            "backup.directory" => "/backups",
             "log.level" => "debug",
             _ => "11",
         };
@@ -430,7 +431,7 @@ mod tests {
         for key in KEYS {
             let value = match key {
                 "listen" | "http" | "server_urls" | "trusted_vendors" | "tls.names" => format!("[{:?}]", values(key)),
-                "data" | "log.level" => format!("{:?}", values(key)),
+                "data" | "log.level" | "backup.directory" => format!("{:?}", values(key)),
                 _ => values(key).to_owned(),
             };
             toml += &format!("{key} = {value}\n");

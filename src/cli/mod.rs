@@ -12,6 +12,8 @@
 //! | [`device`] | `device list`, `why`, `release`, `reset`, `authorize-file`, `import-reports` |
 //! | [`usage`] | `usage show` |
 //! | [`admin`] | `admin reset-password`, `user add`, `list`, `delete`, `token add`, `list`, `delete` |
+//! | [`backup`] | `backup now`, `list`, `verify`, `restore` |
+//! | [`standby`] | `standby invite`, `join`, `status`, `sync`, `promote`, `rehearse`, `leave` |
 //! | [`simulate`] | `simulate` |
 //! | [`throwaway`] | the site that `demo` and `sandbox` stand on |
 //! | [`connect`] | the way to a server that runs, or to its data when none does |
@@ -36,6 +38,7 @@ pub mod output;
 pub mod sandbox;
 pub mod serve;
 pub mod simulate;
+pub mod standby;
 pub mod throwaway;
 pub mod usage;
 pub mod vendor;
@@ -89,6 +92,9 @@ enum Group {
     /// Copies of the database, and the way back from one
     #[command(subcommand)]
     Backup(backup::BackupCommand),
+    /// Two servers: invite, join, status, promote, rehearse a failover, leave
+    #[command(subcommand)]
+    Standby(standby::StandbyCommand),
     /// Print a completion script for a shell
     ///
     /// Example:
@@ -147,6 +153,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Group::Usage(command) => usage::run(command),
         Group::Admin(command) => admin::run(command),
         Group::Backup(command) => backup::run(command),
+        Group::Standby(command) => standby::run(command),
         Group::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "tollkeeper", &mut script);

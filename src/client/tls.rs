@@ -7,6 +7,8 @@ use std::time::Duration;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{WebPkiSupportedAlgorithms, aws_lc_rs as provider};
+#[cfg(feature = "server")]
+use rustls::pki_types::PrivateKeyDer;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{CertificateError, ClientConfig, ClientConnection, DigitallySignedStruct, RootCertStore, SignatureScheme, StreamOwned};
 use ureq::Error;
@@ -36,6 +38,13 @@ impl TlsConnector {
         let inner = inner.map_err(|error| rustls::Error::General(error.to_string()))?;
         let proven = proven.map(|proven| UnixTime::since_unix_epoch(Duration::from_secs(u64::try_from(proven).unwrap_or(0))));
         Ok(Self::verified_by(Arc::new(Trusted { inner, proven })))
+    }
+
+    /// Trusts these authorities and shows a certificate of its own.
+    #[cfg(feature = "server")]
+    pub(super) fn mutual(roots: RootCertStore, chain: Vec<CertificateDer<'static>>, key: PrivateKeyDer<'static>) -> Result<Self, rustls::Error> {
+        let config = ClientConfig::builder_with_provider(Arc::new(provider::default_provider())).with_safe_default_protocol_versions()?;
+        Ok(Self(Arc::new(config.with_root_certificates(roots).with_client_auth_cert(chain, key)?)))
     }
 
     /// Trusts whoever answers: for a question whose answer proves itself.

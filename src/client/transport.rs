@@ -226,6 +226,24 @@ impl Transport {
         Ok(Self { agent, base, ca_pem: Some(ca_pem) })
     }
 
+    /// HTTPS to the other server of a site: each trusts only the site's authority `ca_pem`, and this
+    /// side shows the certificate `chain_pem` that the authority gave it.
+    ///
+    /// # Errors
+    /// [`TransportError::Address`] and [`TransportError::Pin`] for what was given.
+    #[cfg(feature = "server")]
+    pub fn mutual(base_url: &str, ca_pem: &str, chain_pem: &str, key_pem: &str, timeouts: Timeouts) -> Result<Self, TransportError> {
+        use rustls::pki_types::PrivateKeyDer;
+        let base = checked_base(base_url, "https")?;
+        let pin = |reason: String| TransportError::Pin { reason };
+        let mut root = RootCertStore::empty();
+        root.add(single_certificate(ca_pem).map_err(pin)?).map_err(unusable)?;
+        let chain = vec![single_certificate(chain_pem).map_err(pin)?];
+        let key = PrivateKeyDer::from_pem_slice(key_pem.as_bytes()).map_err(|error| pin(error.to_string()))?;
+        let agent = agent(config(timeouts).https_only(true).build(), TlsConnector::mutual(root, chain, key).map_err(unusable)?);
+        Ok(Self { agent, base, ca_pem: Some(ca_pem.to_owned()) })
+    }
+
     /// HTTPS to `base_url`, trusting whom this machine's system trusts: for a site that
     /// brings a certificate of a public or company authority.
     ///

@@ -151,7 +151,8 @@ impl Command for ChooseDefault {
         };
         if !catalog.is_default(&code) {
             let version = handshakes::default_version(ledger, &code.organization_id)? + 1;
-            let chosen = DefaultChosen { organization_id: code.organization_id.clone(), code_id: code.code_id, epoch: 0, version, by: self.by.clone() };
+            let chosen =
+                DefaultChosen { organization_id: code.organization_id.clone(), code_id: code.code_id, epoch: ledger.epoch(), version, by: self.by.clone() };
             ledger.record(&Body::DefaultChosen(chosen))?;
         }
         Ok(Ok(code))
@@ -304,6 +305,7 @@ pub(super) fn new_code(name: &HandshakeCode, ledger: &Ledger<'_>, automatic: boo
 /// Records the whole state of a code as its next version.
 pub(super) fn save(ledger: &mut Ledger<'_>, mut code: Handshake, by: &str) -> Result<Handshake, Error> {
     code.version += 1;
+    code.epoch = ledger.epoch();
     ledger.record(&Body::HandshakeChanged(HandshakeChanged {
         code_id: code.code_id,
         organization_id: code.organization_id.clone(),

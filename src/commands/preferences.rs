@@ -66,7 +66,7 @@ impl Command for SetPreference {
             name: self.name.to_owned(),
             value: self.value.clone(),
             told: self.told.clone(),
-            epoch: 0,
+            epoch: ledger.epoch(),
             version: version + 1,
             by: self.by.clone(),
         }))?;

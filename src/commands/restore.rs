@@ -99,6 +99,17 @@ pub fn stage(data: &Path, backup: &Path, passphrase: Option<&str>) -> Result<Con
     Ok(contents)
 }
 
+/// Lays a database ready that was made for this server: it moves.
+pub fn stage_as_it_is(data: &Path, database: &Path, secret: &[u8]) -> Result<(), Error> {
+    let incoming = data.join(INCOMING);
+    discard(&incoming)?;
+    fs::create_dir(&incoming).map_err(|error| failed(&incoming, &error))?;
+    replace_file(&incoming.join("secret.key"), secret, 0o600).map_err(|error| document(&error))?;
+    let next = incoming.join("tollkeeper.db");
+    fs::rename(database, &next).map_err(|error| failed(database, &error))?;
+    replace_file(&incoming.join(READY), b"", 0o600).map_err(|error| document(&error))
+}
+
 fn find_secret(data: &Path, backup: &Path, passphrase: Option<&str>) -> Result<Vec<u8>, Error> {
     if let Some(passphrase) = passphrase {
         return open_secret(backup, passphrase);
@@ -175,6 +186,8 @@ impl Command for RaiseSequence {
 
     fn execute(&self, ledger: &mut Ledger<'_>) -> Result<u64, Error> {
         ledger.put_local(RESTORED_ROW, b"")?;
+        // What is set from now on must win over what was set in the facts that were lost.
+        ledger.enter_epoch(ledger.epoch() + 1)?;
         let sequence = ledger.raise_sequence(&self.reason)?;
         tracing::warn!(reason = self.reason, sequence, "facts of this server were lost; it counts on from above them");
         Ok(sequence)

@@ -65,15 +65,34 @@ pub struct Site {
     vendors: RwLock<Arc<[VerifyingKey]>>,
     certificates: RwLock<Arc<Certificates>>,
     hardware: RwLock<HardwareBinding>,
+    /// Why devices are not served here now; `None`: they are.
+    duty: RwLock<Option<String>>,
 }
 
 impl Site {
     /// A site; vendors' keys are read now, and warnings tell which could not be.
     pub fn new(identity: ServerIdentity, secret: SecretKey, vendor_files: VendorFiles, hardware: HardwareBinding) -> (Self, Vec<Error>) {
         let (vendors, problems) = load_vendors(&vendor_files);
-        let site =
-            Self { identity, secret, vendor_files, vendors: RwLock::new(vendors.into()), certificates: RwLock::default(), hardware: RwLock::new(hardware) };
+        let site = Self {
+            identity,
+            secret,
+            vendor_files,
+            vendors: RwLock::new(vendors.into()),
+            certificates: RwLock::default(),
+            hardware: RwLock::new(hardware),
+            duty: RwLock::default(),
+        };
         (site, problems)
+    }
+
+    /// Serves devices from now on, or tells them why not (100).
+    pub fn set_duty(&self, refusal: Option<String>) {
+        *self.duty.write().unwrap_or_else(PoisonError::into_inner) = refusal;
+    }
+
+    /// Why devices are not served here now, if they are not.
+    pub fn find_refusal(&self) -> Option<String> {
+        self.duty.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Who this server is.
@@ -169,6 +188,11 @@ impl Site {
     pub fn find_certificate(&self, organization: &OrganizationId, vendor_kid: &str) -> Option<Arc<Certified>> {
         let certificates = Arc::clone(&self.certificates.read().unwrap_or_else(PoisonError::into_inner));
         certificates.own.get(organization)?.get(vendor_kid).cloned()
+    }
+
+    /// Whether an installed license names this server.
+    pub fn is_licensed(&self, server: ServerUuid) -> bool {
+        self.certificates.read().unwrap_or_else(PoisonError::into_inner).servers.contains(&server)
     }
 
     /// Everything that vendors signed for this server.

@@ -63,7 +63,7 @@ fn save(ledger: &mut Ledger<'_>, token: Token, deleted: bool, by: &str) -> Resul
         digest: token.digest,
         deleted,
         created_stamp: token.created_stamp,
-        epoch: 0,
+        epoch: ledger.epoch(),
         version: token.version,
         by: by.to_owned(),
     }))?;

@@ -193,7 +193,7 @@ fn save(ledger: &mut Ledger<'_>, user: User, deleted: bool, by: &str) -> Result<
         password_hash: user.password_hash.clone(),
         deleted,
         created_stamp: user.created_stamp,
-        epoch: 0,
+        epoch: ledger.epoch(),
         version: user.version,
         by: by.to_owned(),
     }))?;

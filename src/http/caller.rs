@@ -94,8 +94,33 @@ pub async fn identify(context: Data<Context>, request: ServiceRequest, next: Nex
                 .into());
         }
     }
+    if !is_reading {
+        check_standby(&context, request.path())?;
+    }
     request.extensions_mut().insert(caller);
     next.call(request).await
+}
+
+/// What may be changed on a standby while the primary serves: what is this machine's own.
+const OF_THIS_MACHINE: &[&str] = &[
+    "/api/v1/admin/standby",
+    "/api/v1/admin/backups",
+    "/api/v1/admin/sessions",
+    "/api/v1/admin/audit",
+    "/admin/servers",
+    "/admin/logout",
+    "/admin/security/sessions",
+    "/admin/audit",
+];
+
+/// Refuses to change what the primary has to change.
+pub fn check_standby(context: &Context, path: &str) -> Result<(), Failure> {
+    let Some(refusal) = context.site.find_refusal() else { return Ok(()) };
+    if OF_THIS_MACHINE.iter().any(|own| path.starts_with(own)) || context.keeper.pairing().is_none() {
+        return Ok(());
+    }
+    let detail = format!("{refusal}; what is set up is changed on the server that serves, and comes to the other one by itself");
+    Err(Failure::new(ErrorCode::NotServing, detail).with_status(StatusCode::CONFLICT))
 }
 
 async fn find(context: &Context, request: &HttpRequest) -> Result<Caller, Failure> {

@@ -30,11 +30,12 @@ pub async fn server(context: Data<Context>, request: HttpRequest) -> HttpRespons
     let identity = context.site.identity();
     let signing = identity.key.verifying_key().jwk();
     let sealing = identity.sealing.public().jwk();
+    let role = context.keeper.role_name();
     let info = HttpResponse::Ok().json(ServerInfo {
         server_uuid: identity.uuid.to_string(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        role: "primary".to_owned(),
-        serving: true,
+        role: role.to_owned(),
+        serving: context.site.find_refusal().is_none(),
         time: context.time(),
         keys: vec![
             json!({"kty": signing.kty, "crv": signing.crv, "x": signing.x, "kid": identity.key.kid(), "use": "sig"}),
@@ -42,7 +43,7 @@ pub async fn server(context: Data<Context>, request: HttpRequest) -> HttpRespons
         ],
         certificates: context.site.list_certificates(),
         ca_pem: context.ca_pem.clone(),
-        peers: Vec::new(),
+        peers: context.keeper.pairing().map(|pairing| pairing.partner.urls.clone()).unwrap_or_default(),
     });
     cors::answer(&context, &request, None, Ok(info))
 }
@@ -76,6 +77,7 @@ pub async fn authorize(context: Data<Context>, request: HttpRequest, payload: Pa
 
 /// Decides, and signs.
 pub(super) async fn grant(context: &Context, request: AuthorizeRequest, origin_header: Option<String>, address: String) -> Result<AuthorizeAnswer, Failure> {
+    context.check_duty()?;
     let command = Authorize::new(context.site.clone(), request, origin_header, address);
     let granted = context.writer().submit(command).await??;
     Ok(AuthorizeAnswer {
@@ -110,6 +112,7 @@ pub async fn reports(context: Data<Context>, request: HttpRequest, payload: Payl
 
 /// Takes what a device did.
 pub(super) async fn take_reports(context: &Context, body: ReportsRequest, claims: Claims) -> Result<ReportsAnswer, Failure> {
+    context.check_duty()?;
     let command = AcceptReports { site: context.site.clone(), request: body, claims };
     let taken = context.writer().submit(command).await??;
     Ok(ReportsAnswer {
@@ -141,6 +144,7 @@ pub async fn release(context: Data<Context>, request: HttpRequest, payload: Payl
 }
 
 async fn give_back(context: &Context, claims: Claims) -> Result<HttpResponse, Failure> {
+    context.check_duty()?;
     context.writer().submit(ReleaseByDevice { claims }).await??;
     Ok(HttpResponse::NoContent().finish())
 }

@@ -18,6 +18,7 @@
 //! | [`chain_check`] | walks the journal beside everything else, and tells how far it is |
 //! | [`sandbox`] | what `tollkeeper sandbox` adds: a clock to move, faults to switch on |
 //! | [`sdk`] | the client libraries, for developers to load or to take away |
+//! | [`replication`] | what the two servers of a site ask each other |
 //! | [`restart`] | begins anew where that is asked for |
 //! | [`ops`] | health, the API's reference, the front page |
 //! | [`openapi`] | the API's description |
@@ -39,6 +40,7 @@ pub mod ops;
 pub mod problem;
 pub mod query;
 pub mod rate_limit;
+pub mod replication;
 pub mod restart;
 pub mod routes;
 pub mod sandbox;
@@ -55,7 +57,10 @@ use crate::clock::Clock;
 use crate::commands::Site;
 use crate::commands::backup::Backups;
 use crate::commands::exceptions::Exceptions;
+use crate::protocol::ErrorCode;
 use crate::protocol::lost::Lost;
+use crate::replication::join::Joining;
+use crate::replication::keeper::Keeper;
 use crate::settings::Limits;
 use crate::store::{Reader, Store, Writer, gaps};
 
@@ -80,6 +85,16 @@ pub struct Context {
     /// Held while a license is imported: certificates in memory must follow the imports in
     /// their order.
     pub importing: tokio::sync::Mutex<()>,
+    /// Which of two servers serves, and what they tell each other.
+    pub keeper: Arc<Keeper>,
+    /// Joining another server, if this one does.
+    pub joining: Arc<Joining>,
+    /// Who is asked for a certificate.
+    pub partners: Arc<tls::PartnerVerifier>,
+    /// The copy that a new standby takes.
+    pub outgoing: replication::Outgoing,
+    /// The site's certificate authority.
+    pub authority: tls::SiteAuthority,
     /// The site's certificate authority, PEM.
     pub ca_pem: String,
     /// Its fingerprint, as license keys carry it.
@@ -125,15 +140,46 @@ impl Context {
     /// The facts that servers of this site lost, as answers tell devices of them.
     pub fn lost(&self) -> Lost {
         let (catalog, now) = (self.writer().catalog(), self.clock.now_seconds());
-        let mut lost = Lost::new();
+        let mut lost = Lost::default();
         for gap in catalog.gaps().iter().filter(|gap| gap.held + 1 < gap.resumed && now - gap.at < gaps::TOLD_SECONDS) {
-            lost.entry(gap.origin.to_string()).or_default().push((gap.held + 1, gap.resumed - 1));
+            lost.add(gap.origin.to_string(), gap.held + 1, gap.resumed - 1);
         }
         lost
     }
 
-    /// With one server, what is on its disk is as safe as it gets.
+    /// The last facts that no single loss can take any more. With one server, what is on its disk is
+    /// as safe as it gets.
     pub fn safe(&self, sequence: u64) -> BTreeMap<String, u64> {
-        BTreeMap::from([(self.site.uuid().to_string(), sequence)])
+        match self.keeper.safe() {
+            Some(safe) => (*safe).clone(),
+            None => BTreeMap::from([(self.site.uuid().to_string(), sequence)]),
+        }
+    }
+
+    /// Refuses a device where the other server serves.
+    pub fn check_duty(&self) -> Result<(), problem::Failure> {
+        match self.site.find_refusal() {
+            None => Ok(()),
+            Some(detail) => Err(problem::Failure::new(ErrorCode::NotServing, detail).retry_after(5)),
+        }
+    }
+
+    /// Where this site answers, for license keys: as the admin set it, else this server, then its partner.
+    pub fn urls(&self) -> Vec<String> {
+        let catalog = self.writer().catalog();
+        let Some(set) = catalog.server_urls() else { return self.own_urls() };
+        set.to_vec()
+    }
+
+    fn own_urls(&self) -> Vec<String> {
+        let mut urls = self.server_urls.clone();
+        if let Some(pairing) = self.keeper.pairing() {
+            urls.extend(pairing.partner.urls.iter().filter(|url| !self.server_urls.contains(url)).cloned());
+            // The primary comes first, whoever is asked.
+            if self.site.find_refusal().is_some() {
+                urls.rotate_left(self.server_urls.len());
+            }
+        }
+        urls
     }
 }

@@ -1,5 +1,6 @@
 //! Every path in one table.
 
+use actix_tls::accept::rustls_0_23::TlsStream;
 use actix_web::dev::Extensions;
 use actix_web::http::{Method, StatusCode};
 use actix_web::middleware::{Compress, from_fn};
@@ -7,7 +8,9 @@ use actix_web::web::{self, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse, Route};
 
 use super::problem::Failure;
-use super::{admin, admin_api, assets, caller, client_api, cors, openapi, ops, sandbox, sdk, sealed};
+use super::replication::ShownCertificate;
+use super::tls::fingerprint_of;
+use super::{admin, admin_api, assets, caller, client_api, cors, openapi, ops, replication, sandbox, sdk, sealed};
 
 /// Marks connections that came in through the admin socket.
 #[derive(Debug, Clone, Copy)]
@@ -26,6 +29,18 @@ pub fn configure(config: &mut ServiceConfig) {
     device_route("/api/v1/authorize", "POST", web::post().to(client_api::authorize));
     device_route("/api/v1/reports", "POST", web::post().to(client_api::reports));
     device_route("/api/v1/release", "POST", web::post().to(client_api::release));
+
+    // The other server of the site.
+    let partner = web::scope("/api/v1/replication")
+        .route("/pair", web::post().to(replication::pair))
+        .route("/heartbeat", web::post().to(replication::heartbeat))
+        .route("/facts", web::post().to(replication::facts))
+        .route("/sync", web::post().to(replication::sync))
+        .route("/leave", web::post().to(replication::leave))
+        .route("/snapshot", web::post().to(replication::begin_snapshot))
+        .route("/snapshot/{id}", web::get().to(replication::snapshot_part))
+        .default_service(web::route().to(nowhere));
+    config.service(partner);
 
     // All else is for people and programs of people: it is large, and it compresses well. (Cookies
     // are `SameSite=Strict`, so no other site can make a browser ask for a page with secrets in
@@ -104,6 +119,12 @@ fn configure_compressed(config: &mut ServiceConfig) {
         .route("/certificate", web::get().to(admin_api::certificate::show))
         .route("/certificate/ca.pem", web::get().to(admin_api::certificate::authority))
         .route("/standby", web::get().to(admin_api::servers::show))
+        .route("/standby/invite", web::post().to(admin_api::standby::invite))
+        .route("/standby/join", web::post().to(admin_api::standby::join))
+        .route("/standby/sync", web::post().to(admin_api::standby::sync))
+        .route("/standby/promote", web::post().to(admin_api::standby::promote))
+        .route("/standby/rehearse", web::post().to(admin_api::standby::rehearse))
+        .route("/standby/leave", web::post().to(admin_api::standby::leave))
         .route("/backups", web::get().to(admin_api::backups::list))
         .route("/backups", web::post().to(admin_api::backups::make))
         .route("/backups/{name}/file", web::get().to(admin_api::backups::file))
@@ -127,6 +148,11 @@ fn configure_compressed(config: &mut ServiceConfig) {
 pub fn on_connect(connection: &dyn std::any::Any, data: &mut Extensions) {
     if connection.is::<actix_web::rt::net::UnixStream>() {
         data.insert(AdminSocket);
+    }
+    if let Some(tls) = connection.downcast_ref::<TlsStream<actix_web::rt::net::TcpStream>>()
+        && let Some(certificate) = tls.get_ref().1.peer_certificates().and_then(<[_]>::first)
+    {
+        data.insert(ShownCertificate(fingerprint_of(certificate)));
     }
 }
 

@@ -27,9 +27,11 @@ use validity::Validity;
 
 pub use description::Certificate;
 pub use names::{default_names, host_name};
+pub use partners::{PartnerVerifier, fingerprint_of};
 
 mod description;
 mod names;
+mod partners;
 mod validity;
 
 const DAY_SECONDS: i64 = 86_400;
@@ -170,6 +172,27 @@ impl SiteAuthority {
         Ok(Leaf { chain_pem: certificate.pem(), key_pem: key.serialize_pem() })
     }
 
+    /// A certificate by which one server of the site is known to the other, for as long as the
+    /// authority lasts.
+    ///
+    /// # Errors
+    /// [`TlsError::Crypto`] when making it fails.
+    pub fn issue_pass(&self, server: &str, now: i64) -> Result<Leaf, TlsError> {
+        let mut params = CertificateParams::default();
+        params.distinguished_name = DistinguishedName::new();
+        params.distinguished_name.push(DnType::CommonName, format!("Tollkeeper {server}"));
+        params.serial_number = Some(SerialNumber::from_slice(&random_serial()?));
+        params.is_ca = IsCa::ExplicitNoCa;
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        params.use_authority_key_identifier_extension = true;
+        let ca_end = Validity::of(&self.der()?).map_err(|reason| unusable("CA certificate", reason))?.not_after;
+        set_validity(&mut params, now, (ca_end - now).div_euclid(DAY_SECONDS).max(1));
+        let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(crypto)?;
+        let certificate = params.signed_by(&key, &self.issuer()?).map_err(crypto)?;
+        Ok(Leaf { chain_pem: certificate.pem(), key_pem: key.serialize_pem() })
+    }
+
     fn der(&self) -> Result<CertificateDer<'static>, TlsError> {
         let mut chain = certificates("CA certificate", &self.ca_pem)?;
         match (chain.pop(), chain.is_empty()) {
@@ -209,6 +232,14 @@ impl Leaf {
         leaf.certified_key()?;
         leaf.validity()?;
         Ok(leaf)
+    }
+
+    /// SHA-256 of the certificate, hex.
+    ///
+    /// # Errors
+    /// [`TlsError::Unusable`] when `chain_pem` is not a certificate.
+    pub fn fingerprint(&self) -> Result<String, TlsError> {
+        Ok(fingerprint_of(&self.der()?))
     }
 
     /// The last second it is valid, since 1970.
@@ -284,17 +315,20 @@ impl ResolvesServerCert for SwappableCertificate {
 }
 
 /// How the server speaks TLS: 1.2 and 1.3, post-quantum key exchange preferred, HTTP/2 and
-/// HTTP/1.1, resumption by tickets and by a session cache, no client certificates.
+/// HTTP/1.1, resumption by tickets and by a session cache. Certificates of clients are asked for
+/// as `partners` says.
 ///
 /// # Errors
 /// [`TlsError::Crypto`] when the ticket keys cannot be made.
-pub fn rustls_config(certificate: Arc<SwappableCertificate>) -> Result<ServerConfig, TlsError> {
+pub fn rustls_config(certificate: Arc<SwappableCertificate>, partners: Option<Arc<PartnerVerifier>>) -> Result<ServerConfig, TlsError> {
     let crypto_provider: Arc<CryptoProvider> = Arc::new(provider::default_provider());
-    let mut config = ServerConfig::builder_with_provider(crypto_provider)
-        .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
-        .map_err(crypto)?
-        .with_no_client_auth()
-        .with_cert_resolver(certificate);
+    let config =
+        ServerConfig::builder_with_provider(crypto_provider).with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12]).map_err(crypto)?;
+    let mut config = match partners {
+        Some(partners) => config.with_client_cert_verifier(partners),
+        None => config.with_no_client_auth(),
+    }
+    .with_cert_resolver(certificate);
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     config.ticketer = provider::Ticketer::new().map_err(crypto)?;
     config.session_storage = ServerSessionMemoryCache::new(SESSION_CACHE);
@@ -372,7 +406,7 @@ mod tests {
 
     fn server(leaf: &Leaf) -> (Arc<SwappableCertificate>, Arc<ServerConfig>) {
         let certificate = Arc::new(SwappableCertificate::new(leaf).expect("usable"));
-        (Arc::clone(&certificate), Arc::new(rustls_config(certificate).expect("a configuration")))
+        (Arc::clone(&certificate), Arc::new(rustls_config(certificate, None).expect("a configuration")))
     }
 
     fn handshake(client: &Arc<ClientConfig>, server: &Arc<ServerConfig>, name: &str) -> Result<(ClientConnection, ServerConnection), rustls::Error> {

@@ -3,9 +3,11 @@
 //! | file | what |
 //! | --- | --- |
 //! | [`backup`] | makes a backup every 12 minutes |
+//! | [`standby`] | tells the partner, and takes facts from it |
 //! | [`watch`] | looks whether something is going wrong: disk, lost facts |
 
 pub mod backup;
+pub mod standby;
 pub mod watch;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -16,7 +18,7 @@ use std::time::Duration;
 use crate::clock::Clock;
 
 /// How often a job looks at the clock.
-const LOOK: Duration = Duration::from_millis(500);
+const LOOK: Duration = Duration::from_millis(200);
 
 /// Something that is done again and again.
 pub trait Job: Send + 'static {
@@ -64,10 +66,13 @@ impl Jobs {
 }
 
 fn run(mut job: Box<dyn Job>, stop: &Stop, clock: &dyn Clock) {
-    let mut due = i64::MIN;
+    let (mut due, mut before) = (i64::MIN, i64::MIN);
     loop {
         let now = clock.now_seconds();
-        if now >= due {
+        // A clock that was set back must not keep jobs from their work.
+        let is_back = now < before;
+        before = now;
+        if now >= due || is_back {
             // A job that fails in this way is tried again, and takes no other with it.
             due = catch_unwind(AssertUnwindSafe(|| job.tick(now))).unwrap_or_else(|_| {
                 tracing::error!(job = job.name(), "a job panicked; it is tried again in a minute");

@@ -4,25 +4,58 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
 /// For each server, by its UUID, the numbers of the facts that it lost: first and last of each range.
-pub type Lost = BTreeMap<String, Vec<(u64, u64)>>;
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Lost(Vec<(String, u64, u64)>);
+
+impl Lost {
+    /// Whether nothing was lost.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// A server lost its facts `from` to `to`, both included.
+    pub fn add(&mut self, server: String, from: u64, to: u64) {
+        self.0.push((server, from, to));
+    }
+
+    /// Whether a server lost this fact.
+    pub fn holds(&self, server: &str, sequence: u64) -> bool {
+        self.0.iter().any(|(lost, from, to)| lost == server && (*from..=*to).contains(&sequence))
+    }
+}
+
+impl Serialize for Lost {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut servers = serde_json::Map::new();
+        for (server, from, to) in &self.0 {
+            if let Value::Array(ranges) = servers.entry(server).or_insert_with(|| Value::Array(Vec::new())) {
+                ranges.push(Value::Array(vec![(*from).into(), (*to).into()]));
+            }
+        }
+        servers.serialize(serializer)
+    }
+}
 
 /// For each server, by its UUID, the highest number of a fact that it told a device.
 pub type Seen = BTreeMap<String, u64>;
 
-/// Whether this server lost this fact.
-pub fn is_lost(lost: &Lost, server: &str, sequence: u64) -> bool {
-    lost.get(server).is_some_and(|ranges| ranges.iter().any(|(from, to)| (*from..=*to).contains(&sequence)))
-}
-
-/// Reads [`Lost`]. What makes no sense in it is left out, and fails nothing: no license may hang on it.
-pub(super) fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Lost, D::Error> {
-    let Value::Object(servers) = Value::deserialize(deserializer)? else { return Ok(Lost::new()) };
-    let ranges_of = |told: &Value| told.as_array().into_iter().flatten().filter_map(read_range).collect::<Vec<_>>();
-    Ok(servers.into_iter().map(|(server, told)| (server, ranges_of(&told))).filter(|(_, ranges)| !ranges.is_empty()).collect())
+/// What makes no sense is left out, and fails nothing: no license may hang on it.
+impl<'de> Deserialize<'de> for Lost {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut lost = Self::default();
+        if let Value::Object(servers) = Value::deserialize(deserializer)? {
+            for (server, told) in servers {
+                for (from, to) in told.as_array().into_iter().flatten().filter_map(read_range) {
+                    lost.add(server.clone(), from, to);
+                }
+            }
+        }
+        Ok(lost)
+    }
 }
 
 fn read_range(range: &Value) -> Option<(u64, u64)> {
@@ -37,22 +70,26 @@ mod tests {
 
     use super::*;
 
+    fn read(told: Value) -> Lost {
+        serde_json::from_value(told).expect("no failure")
+    }
+
     #[test]
     fn a_range_holds_its_first_and_its_last_fact() {
-        let lost = Lost::from([("a".to_owned(), vec![(3, 5), (9, 9)])]);
-        let held: Vec<u64> = (0..12).filter(|sequence| is_lost(&lost, "a", *sequence)).collect();
+        let lost = read(json!({"a": [[3, 5], [9, 9]]}));
+        let held: Vec<u64> = (0..12).filter(|sequence| lost.holds("a", *sequence)).collect();
         assert_eq!(held, [3, 4, 5, 9]);
-        assert!(!is_lost(&lost, "b", 4));
+        assert!(!lost.holds("b", 4));
+        assert_eq!(serde_json::to_value(&lost).expect("JSON"), json!({"a": [[3, 5], [9, 9]]}));
     }
 
     #[test]
     fn what_makes_no_sense_is_left_out_one_by_one() {
         let told = json!({"a": [[3, 5], [7, 6], [1], [1, 2, 3], [-1, 4], [1.5, 4], ["1", 4], "1-4", null, 7, [9, 9], [10, u64::MAX]],
             "b": {"from": 1, "to": 4}, "c": null, "d": [], "e": [[0, 0]]});
-        let read_back = read(told).expect("no failure");
-        assert_eq!(read_back, Lost::from([("a".to_owned(), vec![(3, 5), (9, 9), (10, u64::MAX)]), ("e".to_owned(), vec![(0, 0)])]));
+        assert_eq!(read(told), read(json!({"a": [[3, 5], [9, 9], [10, u64::MAX]], "e": [[0, 0]]})));
         for told in [json!(null), json!([[1, 4]]), json!(4), json!("a"), json!(true), json!({})] {
-            assert_eq!(read(told).expect("no failure"), Lost::new());
+            assert!(read(told).is_empty());
         }
     }
 }

@@ -104,7 +104,7 @@ pub struct ReportsAnswer {
     pub safe: BTreeMap<String, u64>,
     /// For each server that was restored from an older backup, its facts that were lost, as pairs of
     /// the first and the last: what a device reported in them is to be sent again.
-    #[serde(default, skip_serializing_if = "Lost::is_empty", deserialize_with = "super::lost::read")]
+    #[serde(default, skip_serializing_if = "Lost::is_empty")]
     #[cfg_attr(feature = "server", schema(value_type = BTreeMap<String, Vec<Vec<u64>>>))]
     pub lost: Lost,
     /// The server's time.

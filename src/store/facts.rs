@@ -44,6 +44,18 @@ pub struct Fact {
     pub hash: Hash,
 }
 
+impl Fact {
+    /// What it says if it is the one kind of fact that does not follow the one before it; no other
+    /// body need be read to verify the chain.
+    fn read_raised(&self) -> Result<Option<SequenceRaised>, Error> {
+        if self.kind != SEQUENCE_RAISED {
+            return Ok(None);
+        }
+        let broken = |error: serde_json::Error| Error::Corrupt(format!("fact {} of {} cannot be read: {error}", self.sequence, self.origin));
+        serde_json::from_slice(&self.json).map(Some).map_err(broken)
+    }
+}
+
 /// The last fact of an origin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Head {
@@ -99,9 +111,9 @@ fn record_as(ledger: &mut Ledger<'_>, sequence: u64, body: &Body) -> Result<u64,
 pub fn replay(ledger: &mut Ledger<'_>, fact: &Fact) -> Result<(), Error> {
     let (connection, origin) = (ledger.connection(), fact.origin);
     let head = head(connection, origin)?;
-    let body = Body::from_json(&fact.kind, &fact.json)?;
-    let before = match &body {
-        Body::SequenceRaised(raised) if fact.sequence > head.sequence => find_or_start(connection, origin, raised.after)?,
+    let raised = fact.read_raised()?;
+    let before = match &raised {
+        Some(raised) if fact.sequence > head.sequence => find_or_start(connection, origin, raised.after)?,
         _ if fact.sequence > head.sequence => Some(head),
         _ => match find(connection, origin, fact.sequence)? {
             Some(held) if held.hash == fact.hash => return Ok(()),
@@ -110,9 +122,12 @@ pub fn replay(ledger: &mut Ledger<'_>, fact: &Fact) -> Result<(), Error> {
         },
     };
     let before = before.ok_or_else(|| Error::Chain(format!("fact {} of {origin} follows one that is not here", fact.sequence)))?;
-    check_link(&before, fact, Some(&body))?;
+    check_link(&before, fact, raised.as_ref())?;
+    let body = Body::from_json(&fact.kind, &fact.json)?;
     insert(connection, origin, fact.sequence, fact.stamp, &fact.kind, &fact.json, &fact.hash)?;
     apply(ledger, origin, fact.sequence, fact.stamp, &body)?;
+    // What is set here from now on comes after this.
+    ledger.enter_epoch(body.epoch())?;
     if fact.sequence < head.sequence {
         // A gap became smaller.
         ledger.forget_catalog();
@@ -128,9 +143,9 @@ pub(super) fn reapply(ledger: &mut Ledger<'_>, fact: &Fact) -> Result<(), Error>
     apply(ledger, fact.origin, fact.sequence, fact.stamp, &body)
 }
 
-fn check_link(before: &Head, fact: &Fact, raised: Option<&Body>) -> Result<(), Error> {
+fn check_link(before: &Head, fact: &Fact, raised: Option<&SequenceRaised>) -> Result<(), Error> {
     let follows = match raised {
-        Some(Body::SequenceRaised(raised)) => raised.after == before.sequence && fact.sequence == raised.after + GAP,
+        Some(raised) => raised.after == before.sequence && fact.sequence == raised.after + GAP,
         _ => fact.sequence == before.sequence + 1,
     };
     let expected = link(&before.hash, fact.origin, fact.sequence, fact.stamp, &fact.kind, &fact.json);
@@ -268,12 +283,11 @@ pub fn verify_chain_telling(connection: &Connection, mut progress: impl FnMut(u6
                 break;
             }
             for fact in &page {
-                // Any other body need not be read to be verified.
-                let raised = (fact.kind == SEQUENCE_RAISED).then(|| Body::from_json(&fact.kind, &fact.json)).transpose()?;
+                let raised = fact.read_raised()?;
                 let before = match &raised {
-                    Some(Body::SequenceRaised(raised)) => find_or_start(connection, origin, raised.after)?
+                    Some(raised) => find_or_start(connection, origin, raised.after)?
                         .ok_or_else(|| Error::Chain(format!("fact {} of {origin} follows fact {}, which is not here", fact.sequence, raised.after)))?,
-                    _ => last,
+                    None => last,
                 };
                 check_link(&before, fact, raised.as_ref())?;
                 last = Head { sequence: fact.sequence, stamp: fact.stamp, hash: fact.hash };

@@ -21,6 +21,7 @@ use crate::licensing::{ItemId, ServerUuid};
 pub(super) struct Memory {
     head: Head,
     latest_stamp: Micros,
+    epoch: u64,
     catalog: Option<Arc<Catalog>>,
     /// Whether what the readers were given last is out of date.
     pub(super) is_catalog_new: bool,
@@ -40,6 +41,7 @@ impl Memory {
         Ok(Self {
             head: facts::head(connection, origin)?,
             latest_stamp: facts::latest_stamp(connection)?,
+            epoch: super::local::read_epoch(connection)?,
             catalog: None,
             is_catalog_new: false,
             strangers: (0, 0),
@@ -90,6 +92,21 @@ impl<'t> Ledger<'t> {
     /// Records a fact and applies it. Returns its sequence.
     pub fn record(&mut self, body: &Body) -> Result<u64, Error> {
         facts::record(self, body)
+    }
+
+    /// Counts changes of who serves, and restores: what was set in a later epoch holds, whatever was
+    /// set on the other server before it.
+    pub fn epoch(&self) -> u64 {
+        self.memory.epoch
+    }
+
+    /// Enters an epoch; an earlier one than the present one changes nothing.
+    pub fn enter_epoch(&mut self, epoch: u64) -> Result<(), Error> {
+        if epoch > self.memory.epoch {
+            super::local::put_epoch(self.connection, epoch)?;
+            self.memory.epoch = epoch;
+        }
+        Ok(())
     }
 
     /// Facts of this server were lost: counts on from far above them. Returns the sequence of the

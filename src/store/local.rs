@@ -19,3 +19,13 @@ pub fn put(connection: &Connection, name: &str, value: &[u8]) -> Result<(), Erro
     connection.prepare_cached(PUT)?.execute(params![name, value])?;
     Ok(())
 }
+
+/// See [`super::Ledger::epoch`]; 0 where nothing ever changed.
+pub fn read_epoch(connection: &Connection) -> Result<u64, Error> {
+    let found = find(connection, "epoch")?;
+    Ok(found.and_then(|bytes| Some(u64::from_be_bytes(bytes.try_into().ok()?))).unwrap_or(0))
+}
+
+pub(super) fn put_epoch(connection: &Connection, epoch: u64) -> Result<(), Error> {
+    put(connection, "epoch", &epoch.to_be_bytes())
+}

@@ -137,6 +137,21 @@ pub fn verify(path: &Path, depth: Depth, progress: impl FnMut(u64)) -> Result<Co
     Ok(Contents { facts, heads, version })
 }
 
+/// Of what is one machine's alone in a copy, keeps the rows of these names, and puts these in the
+/// place of all others.
+pub fn replace_local(path: &Path, kept: &[&str], values: &[(&str, &[u8])]) -> Result<(), Error> {
+    let mut connection = Connection::open(path)?;
+    let transaction = connection.transaction()?;
+    let kept: Vec<(&str, Vec<u8>)> = kept.iter().filter_map(|name| Some((*name, local::find(&transaction, name).ok()??))).collect();
+    transaction.execute("DELETE FROM local", [])?;
+    for (name, value) in kept.iter().map(|(name, value)| (*name, value.as_slice())).chain(values.iter().copied()) {
+        local::put(&transaction, name, value)?;
+    }
+    transaction.commit()?;
+    connection.close().map_err(|(_, error)| error)?;
+    File::open(path).and_then(|file| file.sync_all()).map_err(|error| io(&error))
+}
+
 /// Sets a value that is one machine's alone in a copy, before it becomes a database.
 pub fn put_local(path: &Path, values: &[(&str, &[u8])]) -> Result<(), Error> {
     let mut connection = Connection::open(path)?;

@@ -98,7 +98,7 @@ fn start_empty_handler() -> (u16, String) {
     let now = SystemClock.now_seconds();
     let authority = SiteAuthority::create("bench", now).expect("authority");
     let leaf = authority.issue(&["localhost".to_owned()], now).expect("certificate");
-    let tls = rustls_config(Arc::new(SwappableCertificate::new(&leaf).expect("certificate"))).expect("TLS");
+    let tls = rustls_config(Arc::new(SwappableCertificate::new(&leaf).expect("certificate")), None).expect("TLS");
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("port");
     let port = listener.local_addr().expect("address").port();
     std::thread::spawn(move || {

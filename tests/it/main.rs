@@ -31,6 +31,7 @@ mod scripts;
 mod sealed;
 mod seats_and_quota;
 mod settings;
+mod standby;
 mod statements;
 mod static_binary;
 mod statistics;

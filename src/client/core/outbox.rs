@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::state::{Progress, State, StoredReport};
 use crate::licensing::ClientUuid;
-use crate::protocol::lost::{Lost, is_lost};
+use crate::protocol::lost::Lost;
 use crate::protocol::reports::{ReportsAnswer, ReportsRequest};
 use crate::protocol::{ErrorCode, REPORTS_MAX};
 
@@ -75,7 +75,7 @@ pub fn take_answer(state: &mut State, answer: &ReportsAnswer) -> Submitted {
 pub fn take_news(state: &mut State, answering: &str, lost: &Lost, safe: &BTreeMap<String, u64>) {
     if !lost.is_empty() {
         state.change_stored(|stored| match &stored.progress {
-            Progress::Accepted { origin, sequence } if is_lost(lost, origin, *sequence) => {
+            Progress::Accepted { origin, sequence } if lost.holds(origin, *sequence) => {
                 stored.progress = Progress::Pending;
                 true
             }

@@ -30,10 +30,9 @@ pub struct Device {
     /// The certificate authority of a site, PEM, by its fingerprint: fetched once.
     #[serde(default)]
     pub authorities: BTreeMap<String, String>,
-    /// For each server, the highest number of a fact that it told in an answer to reports. The one
-    /// that was heard last is at the end.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub seen: Vec<(Uuid, u64)>,
+    /// For each server, the highest number of a fact that it told in an answer to reports.
+    #[serde(default, skip_serializing_if = "Seen::is_empty")]
+    pub seen: Seen,
 }
 
 /// Most servers of which [`Device::seen`] tells.
@@ -159,27 +158,23 @@ impl State {
         self.touched.insert(part);
     }
 
-    /// A server told the number of a fact of its own. Of too many servers, the one that was heard
-    /// longest ago is forgotten; what names itself by no UUID is no server.
+    /// A server told the number of a fact of its own. Of too many servers all others are forgotten;
+    /// what names itself by no UUID is no server.
     pub fn note_seen(&mut self, server: &str, sequence: u64) {
-        let Ok(server) = Uuid::try_parse(server) else { return };
         let seen = &mut self.device.seen;
-        let before = seen.iter().find(|(known, _)| *known == server).map_or(0, |(_, sequence)| *sequence);
-        let now = (server, sequence.max(before));
-        if seen.last() == Some(&now) {
+        if Uuid::try_parse(server).is_err() || seen.get(server).is_some_and(|known| *known >= sequence) {
             return;
         }
-        seen.retain(|(known, _)| *known != server);
-        seen.push(now);
-        if seen.len() > SEEN_MAX {
-            seen.remove(0);
+        if seen.len() >= SEEN_MAX && !seen.contains_key(server) {
+            seen.clear();
         }
+        seen.insert(server.to_owned(), sequence);
         self.touch(Part::Device);
     }
 
     /// What requests tell of [`Device::seen`].
     pub fn seen(&self) -> Seen {
-        self.device.seen.iter().map(|(server, sequence)| (server.to_string(), *sequence)).collect()
+        self.device.seen.clone()
     }
 
     /// Whoever wrote the day of a report and then died left it open too: it counts once.

@@ -534,6 +534,7 @@ fn what_was_seen_of_servers_has_an_end_and_older_states_have_none() {
         state.note_seen(&server(number), 1_000 - number);
     }
     state.note_seen(&server(1), 2);
+    assert_eq!((state.seen().len(), state.seen().get(&server(1))), (8, Some(&999)));
     state.note_seen(&server(9), 4);
     state.touched.clear();
     for origin in ["", "no server", &server(9)] {
@@ -541,5 +542,5 @@ fn what_was_seen_of_servers_has_an_end_and_older_states_have_none() {
     }
     assert!(state.touched.is_empty());
     let seen = state.seen();
-    assert_eq!((seen.len(), seen.get(&server(1)), seen.get(&server(2)), seen.get(&server(9))), (8, Some(&999), None, Some(&4)));
+    assert_eq!((seen.len(), seen.get(&server(9))), (1, Some(&4)));
 }

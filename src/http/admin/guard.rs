@@ -10,7 +10,7 @@ use actix_web::{Error, HttpMessage as _};
 
 use super::chrome::{PageFailure, send_on};
 use crate::http::Context;
-use crate::http::caller::find_user;
+use crate::http::caller::{check_standby, find_user};
 use crate::store::accounts;
 
 /// Lets in who is logged in.
@@ -20,6 +20,9 @@ pub async fn let_in(
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
     if let Some(caller) = find_user(&context, request.request(), true).await.map_err(PageFailure::from)? {
+        if request.method() != Method::GET {
+            check_standby(&context, request.path()).map_err(PageFailure::from)?;
+        }
         request.extensions_mut().insert(caller);
         return Ok(next.call(request).await?.map_into_boxed_body());
     }

@@ -21,7 +21,7 @@
 //! | [`api`] | what programs can call |
 //! | [`devices`] [`offline`] | devices, their seats, why they were refused; those without network |
 //! | [`alerts`] | what is over a threshold |
-//! | [`servers`] | this server, its partner, its backups |
+//! | [`servers`] [`backups`] | this server, its partner, its backups |
 //! | [`audit`] | who did what when |
 //! | [`security`] [`users`] | who may come in, who is in, what HTTPS shows |
 //! | [`settings`] | what is set while the server runs |
@@ -30,6 +30,7 @@
 pub mod alerts;
 pub mod api;
 pub mod audit;
+pub mod backups;
 pub mod chart;
 pub mod chrome;
 mod day_details;
@@ -101,11 +102,17 @@ pub fn configure(config: &mut ServiceConfig) {
         .route("/alerts", get().to(alerts::show))
         .route("/alerts", post().to(alerts::set))
         .route("/servers", get().to(servers::show))
-        .route("/servers/backups", get().to(servers::show_backups))
-        .route("/servers/backups", post().to(servers::make_backup))
+        .route("/servers/invite", post().to(servers::invite))
+        .route("/servers/join", post().to(servers::join))
+        .route("/servers/sync", post().to(servers::sync))
+        .route("/servers/promote", post().to(servers::promote))
+        .route("/servers/rehearse", post().to(servers::rehearse))
+        .route("/servers/leave", post().to(servers::leave))
+        .route("/servers/backups", get().to(backups::show))
+        .route("/servers/backups", post().to(backups::make))
         .route("/servers/backups/{name}/file", get().to(crate::http::admin_api::backups::file))
-        .route("/servers/backups/{name}/verify", post().to(servers::verify_backup))
-        .route("/servers/backups/{name}/restore", post().to(servers::restore_backup))
+        .route("/servers/backups/{name}/verify", post().to(backups::verify))
+        .route("/servers/backups/{name}/restore", post().to(backups::restore))
         .route("/audit", get().to(audit::show))
         .route("/audit/export", get().to(audit::export))
         .route("/audit/check", post().to(audit::check))

@@ -1,164 +1,189 @@
-//! This server, its partner and its backups, as they truly stand (pages, "Servers").
+//! This server and its partner, as they truly stand (pages, "Servers").
 
 use actix_web::HttpRequest;
 use actix_web::http::StatusCode;
-use actix_web::web::{Data, Path, Payload};
+use actix_web::web::{Data, Payload};
 use askama::Template;
 
-use super::chrome::{Chrome, PageResult, go, number, page, page_with};
+use super::backups::PATH as BACKUPS;
+use super::chrome::{Chrome, PageFailure, PageResult, go, number, page_with};
 use super::form::Fields;
 use super::shown::{Tab, When, size, tabs};
-use crate::commands::backup::{Copy, Policy, Progress, Reason};
 use crate::http::Context;
-use crate::http::admin_api::backups::{self, BackupBody, ContentsRow, RestoreBody};
-use crate::http::admin_api::servers::standing;
+use crate::http::admin_api::backups;
+use crate::http::admin_api::servers::{NoteRow, PartnerRow, StandbyAnswer, standing};
+use crate::http::admin_api::standby::{self, InvitationAnswer, JoinBody};
 use crate::http::caller::Caller;
 use crate::http::problem::Failure;
 
-const SECTION: &str = "/admin/servers";
-const BACKUPS: &str = "/admin/servers/backups";
+/// The link of the navigation.
+pub const SECTION: &str = "/admin/servers";
 /// The parts of the page.
-const TABS: &[(&str, &str)] = &[(SECTION, "Servers"), (BACKUPS, "Backups")];
+pub const TABS: &[(&str, &str)] = &[(SECTION, "Servers"), (BACKUPS, "Backups")];
+
+/// The partner, ready to be shown.
+struct PartnerCard {
+    row: PartnerRow,
+    /// In words, and the class of its tag.
+    state: String,
+    class: &'static str,
+    lacks: String,
+    ahead: String,
+}
 
 #[derive(Template)]
 #[template(path = "admin/servers/servers.html")]
 struct ServersPage {
     page: Chrome,
     tabs: Vec<Tab>,
-    server_uuid: String,
-    version: String,
+    answer: StandbyAnswer,
+    doing: String,
+    class: &'static str,
     started: When,
-    data_directory: String,
     database_size: String,
     facts: String,
     last_fact: String,
+    at_risk: String,
     last_backup: Option<When>,
-}
-
-/// `GET /admin/servers`
-pub async fn show(caller: Caller, context: Data<Context>, request: HttpRequest) -> PageResult {
-    let page_around = Chrome::of(&context, &request, &caller, SECTION, "Servers").await?;
-    let (this, now) = (standing(&context).await?.this, context.clock.now_seconds());
-    let latest = backups::latest(&context).await?;
-    let template = ServersPage {
-        tabs: tabs(TABS, SECTION),
-        server_uuid: this.server_uuid,
-        version: this.version,
-        started: When::of(&page_around, context.started_at, now),
-        data_directory: this.data_directory,
-        database_size: size(this.database_bytes),
-        facts: number(this.facts),
-        last_fact: this.last_fact_at.map_or_else(String::new, |time| time.replace('T', " ").replace('Z', "")),
-        last_backup: latest.map(|copy| When::of(&page_around, copy.made_at, now)),
-        page: page_around,
-    };
-    Ok(page(&template)?)
-}
-
-struct Backup {
-    name: String,
-    size: String,
-    made: When,
-    reason: &'static str,
-}
-
-#[derive(Template)]
-#[template(path = "admin/servers/backups.html")]
-struct BackupsPage {
-    page: Chrome,
-    tabs: Vec<Tab>,
-    directory: String,
-    every_minutes: u32,
-    keep: Policy,
-    running: Option<String>,
-    failure: Option<(When, String)>,
-    backups: Vec<Backup>,
-    checked: Option<ContentsRow>,
+    partner: Option<PartnerCard>,
+    notes: Vec<NoteRow>,
+    /// Whether nothing was set up here yet, so that it may join another server.
+    may_join: bool,
+    invitation: Option<InvitationAnswer>,
+    url: String,
     error: String,
 }
 
-const fn reason_text(reason: Reason) -> &'static str {
-    match reason {
-        Reason::Schedule => "schedule",
-        Reason::Admin => "by hand",
-        Reason::Upgrade => "before an upgrade",
-        Reason::Replaced => "replaced by a restore",
+fn doing_text(doing: &str) -> (String, &'static str) {
+    match doing {
+        "serving" => ("serving".to_owned(), "good"),
+        "following" => ("following".to_owned(), "good"),
+        "rehearsing" => ("playing dead: a failover is rehearsed".to_owned(), "warn"),
+        other => (other.replace('_', " "), "warn"),
     }
 }
 
-fn progress_text(work: &Progress) -> String {
-    match (work.step, work.all) {
-        ("copying", 0) => "is beginning".to_owned(),
-        ("copying", all) => format!("is being copied: {} %", work.done * 100 / all),
-        (_, 0) if work.done > 0 => format!("is being checked: {} facts so far", number(work.done)),
-        _ => "is being checked".to_owned(),
-    }
+fn plain(time: &str) -> String {
+    time.replace('T', " ").replace('Z', "")
 }
 
-async fn backups_page(context: &Data<Context>, request: &HttpRequest, caller: &Caller, checked: Option<ContentsRow>, error: String) -> PageResult {
-    let page_around = Chrome::of(context, request, caller, SECTION, "Backups").await?;
-    let (standing, now) = (context.backups.standing(), context.clock.now_seconds());
-    let found = backups::find(context).await?;
-    let copies = backups::copies(context).await?;
-    let row =
-        |copy: Copy| Backup { size: size(copy.bytes), made: When::of(&page_around, copy.made_at, now), reason: reason_text(copy.reason), name: copy.name };
-    let status = if error.is_empty() { StatusCode::OK } else { StatusCode::CONFLICT };
-    let template = BackupsPage {
-        tabs: tabs(TABS, BACKUPS),
-        directory: found.directory,
-        every_minutes: found.every_minutes,
-        keep: context.backups.policy(),
-        running: standing.running.as_ref().map(progress_text),
-        failure: standing.last.and_then(|(at, result)| Some((When::of(&page_around, at, now), result.err()?))),
-        backups: copies.into_iter().map(row).collect(),
-        checked,
-        error,
+fn card(row: PartnerRow) -> PartnerCard {
+    let (state, class) = match (&row.doing, row.heard_seconds_ago) {
+        (Some(doing), Some(ago)) if ago < 30 => {
+            let (text, class) = doing_text(doing);
+            (format!("{}, {text}", row.role.as_deref().unwrap_or("unknown")), class)
+        }
+        (_, Some(ago)) => (format!("silent for {} seconds", number(ago.max(0) as u64)), "bad"),
+        (_, None) => ("not heard since this server started".to_owned(), "bad"),
+    };
+    PartnerCard { state, class, lacks: number(row.lacks), ahead: number(row.ahead), row }
+}
+
+/// What a form of the page came to.
+#[derive(Default)]
+struct Outcome {
+    invitation: Option<InvitationAnswer>,
+    url: String,
+    error: String,
+}
+
+async fn page_of(context: &Data<Context>, request: &HttpRequest, caller: &Caller, outcome: Outcome) -> PageResult {
+    let page_around = Chrome::of(context, request, caller, SECTION, "Servers").await?;
+    let (mut answer, now) = (standing(context).await?, context.clock.now_seconds());
+    let latest = backups::latest(context).await?;
+    let catalog = context.writer().catalog();
+    let (doing, class) = doing_text(&answer.this.doing);
+    let status = if outcome.error.is_empty() { StatusCode::OK } else { StatusCode::CONFLICT };
+    let mut notes: Vec<NoteRow> = answer.notes.drain(..).map(|note| NoteRow { at: plain(&note.at), text: note.text }).collect();
+    notes.reverse();
+    let template = ServersPage {
+        tabs: tabs(TABS, SECTION),
+        doing,
+        class,
+        started: When::of(&page_around, context.started_at, now),
+        database_size: size(answer.this.database_bytes),
+        facts: number(answer.this.facts),
+        last_fact: answer.this.last_fact_at.as_deref().map_or_else(String::new, plain),
+        at_risk: number(answer.facts_at_risk),
+        last_backup: latest.map(|copy| When::of(&page_around, copy.made_at, now)),
+        partner: answer.partner.clone().map(card),
+        notes,
+        may_join: answer.partner.is_none() && catalog.licenses().next().is_none() && catalog.codes().is_empty(),
+        invitation: outcome.invitation,
+        url: outcome.url,
+        error: outcome.error,
+        answer,
         page: page_around,
     };
     Ok(page_with(status, &template)?)
 }
 
-/// `GET /admin/servers/backups`
-pub async fn show_backups(caller: Caller, context: Data<Context>, request: HttpRequest) -> PageResult {
-    backups_page(&context, &request, &caller, None, String::new()).await
+/// `GET /admin/servers`
+pub async fn show(caller: Caller, context: Data<Context>, request: HttpRequest) -> PageResult {
+    page_of(&context, &request, &caller, Outcome::default()).await
 }
 
-/// `POST /admin/servers/backups`
-pub async fn make_backup(caller: Caller, context: Data<Context>, request: HttpRequest, payload: Payload) -> PageResult {
-    let fields = Fields::of_caller(&context, &caller, &request, payload).await?;
-    let passphrase = Some(fields.text("passphrase")).filter(|text| !text.is_empty()).map(str::to_owned);
-    match backups::begin(&context, &caller, BackupBody { passphrase }).await {
-        Ok(()) => Ok(go(BACKUPS, "A backup is being made; it is in the list below when it is whole and checked.")),
-        Err(failure) if failure.problem().status < 500 => backups_page(&context, &request, &caller, None, told(&failure)).await,
-        Err(failure) => Err(failure.into()),
+/// Tells what was refused on the page; what is broken is broken.
+async fn or_told(context: &Data<Context>, request: &HttpRequest, caller: &Caller, url: &str, done: Result<&'static str, Failure>) -> PageResult {
+    match done {
+        Ok(text) => Ok(go(SECTION, text)),
+        Err(failure) if failure.problem().status < 500 => {
+            let error = super::backups::told(&failure);
+            page_of(context, request, caller, Outcome { url: url.to_owned(), error, ..Outcome::default() }).await
+        }
+        Err(failure) => Err(PageFailure::from(failure)),
     }
 }
 
-/// `POST /admin/servers/backups/{name}/verify`
-pub async fn verify_backup(caller: Caller, context: Data<Context>, request: HttpRequest, name: Path<String>, payload: Payload) -> PageResult {
+/// `POST /admin/servers/invite`
+pub async fn invite(caller: Caller, context: Data<Context>, request: HttpRequest, payload: Payload) -> PageResult {
     Fields::of_caller(&context, &caller, &request, payload).await?;
-    match backups::check(&context, &name).await {
-        Ok(contents) => backups_page(&context, &request, &caller, Some(contents), String::new()).await,
-        Err(failure) if failure.problem().status < 500 => backups_page(&context, &request, &caller, None, told(&failure)).await,
-        Err(failure) => Err(failure.into()),
+    match standby::make_invitation(&context, &caller).await {
+        Ok(invitation) => page_of(&context, &request, &caller, Outcome { invitation: Some(invitation), ..Outcome::default() }).await,
+        Err(failure) => or_told(&context, &request, &caller, "", Err(failure)).await,
     }
 }
 
-/// `POST /admin/servers/backups/{name}/restore`
-pub async fn restore_backup(caller: Caller, context: Data<Context>, request: HttpRequest, name: Path<String>, payload: Payload) -> PageResult {
+/// `POST /admin/servers/join`
+pub async fn join(caller: Caller, context: Data<Context>, request: HttpRequest, payload: Payload) -> PageResult {
     let fields = Fields::of_caller(&context, &caller, &request, payload).await?;
-    let passphrase = Some(fields.text("passphrase")).filter(|text| !text.is_empty()).map(str::to_owned);
-    match backups::put_back(&context, &caller, &name, RestoreBody { passphrase }).await {
-        Ok(()) => Ok(go(BACKUPS, format!("The backup {name} was checked, and the server begins anew with it: log in again in a moment."))),
-        Err(failure) if failure.problem().status < 500 => backups_page(&context, &request, &caller, None, told(&failure)).await,
-        Err(failure) => Err(failure.into()),
-    }
+    let (url, token) = (fields.text("url").trim().to_owned(), fields.text("token").trim().to_owned());
+    let begun = standby::begin_joining(&context, JoinBody { url: url.clone(), token }).await;
+    or_told(
+        &context,
+        &request,
+        &caller,
+        &url,
+        begun.map(|()| "This server takes a copy of everything and begins anew with it: log in again with the primary's users."),
+    )
+    .await
 }
 
-fn told(failure: &Failure) -> String {
-    let problem = failure.problem();
-    match &problem.field {
-        Some(field) => format!("The {field} {}.", problem.detail),
-        None => format!("{}.", problem.detail),
-    }
+/// `POST /admin/servers/sync`
+pub async fn sync(caller: Caller, context: Data<Context>, request: HttpRequest, payload: Payload) -> PageResult {
+    Fields::of_caller(&context, &caller, &request, payload).await?;
+    let done = standby::exchange_now(&context).await;
+    or_told(&context, &request, &caller, "", done.map(|()| "Both servers hold the same facts.")).await
+}
+
+/// `POST /admin/servers/promote`
+pub async fn promote(caller: Caller, context: Data<Context>, request: HttpRequest, payload: Payload) -> PageResult {
+    Fields::of_caller(&context, &caller, &request, payload).await?;
+    let done = standby::make_primary(&context, &caller).await;
+    or_told(&context, &request, &caller, "", done.map(|()| "This server is the primary from now on.")).await
+}
+
+/// `POST /admin/servers/rehearse`
+pub async fn rehearse(caller: Caller, context: Data<Context>, request: HttpRequest, payload: Payload) -> PageResult {
+    let fields = Fields::of_caller(&context, &caller, &request, payload).await?;
+    let seconds = fields.text("seconds").trim().parse().unwrap_or(0);
+    let done = standby::begin_rehearsal(&context, &caller, seconds).await;
+    or_told(&context, &request, &caller, "", done.map(|()| "The failover is rehearsed: what happens is told below, and on the page of the other server.")).await
+}
+
+/// `POST /admin/servers/leave`
+pub async fn leave(caller: Caller, context: Data<Context>, request: HttpRequest, payload: Payload) -> PageResult {
+    let fields = Fields::of_caller(&context, &caller, &request, payload).await?;
+    let done = standby::part(&context, &caller, fields.text("force") == "yes").await;
+    or_told(&context, &request, &caller, "", done.map(|()| "The two servers are no pair any more.")).await
 }

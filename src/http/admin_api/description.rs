@@ -2,7 +2,7 @@
 
 use utoipa::OpenApi;
 
-use super::{alerts, audit, backups, certificate, devices, servers, sessions, settings, tokens, users};
+use super::{alerts, audit, backups, certificate, devices, servers, sessions, settings, standby, tokens, users};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -26,6 +26,12 @@ use super::{alerts, audit, backups, certificate, devices, servers, sessions, set
         certificate::show,
         certificate::authority,
         servers::show,
+        standby::invite,
+        standby::join,
+        standby::sync,
+        standby::promote,
+        standby::rehearse,
+        standby::leave,
         backups::list,
         backups::make,
         backups::file,

@@ -48,7 +48,7 @@ impl HandshakeRow {
     /// A code as it stands.
     pub fn of(context: &Context, catalog: &Catalog, code: &Handshake) -> Result<Self, Error> {
         let key = LicenseKey {
-            servers: catalog.server_urls().unwrap_or(&context.server_urls).to_vec(),
+            servers: context.urls(),
             organization_id: code.organization_id.to_string(),
             handshake_code: code.name(),
             session_password: handshake::open_password(&context.site, code)?,

@@ -13,7 +13,7 @@ use crate::commands::Refusal;
 use crate::commands::import_license::{ImportLicense, Imported, Target};
 use crate::commands::revoke_license::{RevokeLicense, Revoked};
 use crate::documents::armor::{armor, find_label};
-use crate::documents::{ActivationRequest, LicenseFile, license_file, revocation};
+use crate::documents::{ActivationRequest, LicenseFile, RequestServer, license_file, revocation};
 use crate::http::Context;
 use crate::http::body::read_json;
 use crate::http::caller::Caller;
@@ -359,7 +359,8 @@ pub async fn look_at(context: &Data<Context>, body: &ImportRequest) -> Result<Im
 /// This server's activation request, as text.
 pub fn make_request(context: &Context) -> Result<String, Failure> {
     let name = tls::host_name().unwrap_or_else(|| "server".to_owned());
-    ActivationRequest::seal(context.site.identity(), &name, &[], context.clock.now_seconds())
+    let partner: Vec<RequestServer> = context.keeper.pairing().map(|pairing| pairing.partner.server.clone()).into_iter().collect();
+    ActivationRequest::seal(context.site.identity(), &name, &partner, context.clock.now_seconds())
         .map_err(|error| Failure::new(ErrorCode::NotServing, error.to_string()))
 }
 

@@ -14,7 +14,9 @@
 //! | [`audit`] | who did what when, and whether the journal is in order |
 //! | [`users`] [`sessions`] [`tokens`] | who may come in, and who is in |
 //! | [`certificate`] | what HTTPS shows |
-//! | [`servers`] | this server, its partner, its backups |
+//! | [`servers`] | this server and its partner |
+//! | [`standby`] | two servers become a pair, change their roles, and part |
+//! | [`backups`] | copies of the database, and the way back from one |
 //! | [`settings`] | what the admin sets while it runs |
 //! | [`description`] | the description of these last ones |
 
@@ -32,6 +34,7 @@ pub mod licenses;
 pub mod servers;
 pub mod sessions;
 pub mod settings;
+pub mod standby;
 pub mod statistics;
 pub mod tokens;
 pub mod trend;

@@ -182,7 +182,7 @@ pub async fn read(context: &Context) -> Result<SettingsAnswer, Failure> {
     let (site_name, utc_offset_minutes) = display.map(|display| (display.site_name, display.utc_offset_minutes)).unwrap_or_default();
     let rates = rates.unwrap_or_else(|| rate_limit::of_settings(&context.limits));
     Ok(SettingsAnswer {
-        server_urls: catalog.server_urls().unwrap_or(&context.server_urls).to_vec(),
+        server_urls: context.urls(),
         server_urls_are_set: catalog.server_urls().is_some(),
         site_name,
         utc_offset_minutes,

@@ -330,6 +330,18 @@ impl Body {
         }
     }
 
+    /// The epoch in which something was set; 0 for what nobody sets.
+    pub const fn epoch(&self) -> u64 {
+        match self {
+            Self::HandshakeChanged(body) => body.epoch,
+            Self::DefaultChosen(body) => body.epoch,
+            Self::UserChanged(body) => body.epoch,
+            Self::TokenChanged(body) => body.epoch,
+            Self::PreferenceChanged(body) => body.epoch,
+            _ => 0,
+        }
+    }
+
     pub(super) fn to_json(&self) -> Result<Vec<u8>, Error> {
         match self {
             Self::LicenseImported(body) => serde_json::to_vec(body),

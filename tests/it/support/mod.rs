@@ -4,12 +4,14 @@ mod desk;
 mod device;
 pub mod driver;
 pub mod forger;
+mod line;
 mod process;
 mod site;
 pub mod wire;
 
 pub use desk::{Desk, ITEMS, run};
 pub use device::Device;
+pub use line::Line;
 pub use process::{Process, program, signal, tollkeeper};
 pub use site::{Site, Vendor};
 

@@ -88,6 +88,17 @@ impl Site {
 
     /// The same, with settings of the test's own.
     pub fn with_settings(change: impl FnOnce(&mut Settings)) -> Self {
+        let hardware = Hardware { machine: Some("machine".into()), board: Some("board".into()), cpu: Some("cpu".into()) };
+        Self::on(hardware, ManualClock::at_seconds(NOON), change)
+    }
+
+    /// A server on another machine, by the same clock.
+    pub fn beside(other: &Self, change: impl FnOnce(&mut Settings)) -> Self {
+        let hardware = Hardware { machine: Some("another machine".into()), ..other.hardware.clone() };
+        Self::on(hardware, other.clock.clone(), change)
+    }
+
+    fn on(hardware: Hardware, clock: ManualClock, change: impl FnOnce(&mut Settings)) -> Self {
         let dir = tempfile::tempdir().expect("directory");
         let mut settings = Settings::for_data(dir.path().join("data"));
         settings.listen = vec!["127.0.0.1:0".to_owned()];
@@ -95,8 +106,7 @@ impl Site {
         settings.limits.device_requests_per_minute = 0;
         settings.backup.every_minutes = 0;
         change(&mut settings);
-        let hardware = Hardware { machine: Some("machine".into()), board: Some("board".into()), cpu: Some("cpu".into()) };
-        let mut site = Self { dir, clock: ManualClock::at_seconds(NOON), settings, hardware, app: None, anonymous: None, admin: None };
+        let mut site = Self { dir, clock, settings, hardware, app: None, anonymous: None, admin: None };
         site.start();
         site
     }
@@ -114,7 +124,7 @@ impl Site {
         // A process that another test is starting holds a copy of every open file, the lock
         // of the server that ended here included, until it has become the program.
         let start = || App::start_on(&self.settings, Arc::new(self.clock.clone()), Extent::Server, &self.hardware);
-        let mut tried = std::iter::repeat_with(start).take(1_000).inspect(|_| std::thread::yield_now());
+        let mut tried = std::iter::repeat_with(start).take(5_000).inspect(|_| std::thread::sleep(std::time::Duration::from_millis(2)));
         let app = tried.find(|tried| !matches!(tried, Err(StartError::InUse(_)))).expect("the lock is free").expect("the server starts");
         let address = app.https_addresses()[0];
         let ca = app.context().ca_pem.clone();
@@ -131,6 +141,15 @@ impl Site {
         }
     }
 
+    /// As when the machine loses its power: nobody is told.
+    pub fn break_down(&mut self) {
+        self.anonymous = None;
+        self.admin = None;
+        if let Some(app) = self.app.take() {
+            app.stop_at_once();
+        }
+    }
+
     pub fn restart(&mut self) {
         self.stop();
         self.start();
@@ -138,6 +157,11 @@ impl Site {
 
     pub fn app(&self) -> &App {
         self.app.as_ref().expect("the server runs")
+    }
+
+    /// The server, if it runs.
+    pub fn running(&self) -> Option<&App> {
+        self.app.as_ref()
     }
 
     pub fn now(&self) -> i64 {

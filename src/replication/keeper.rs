@@ -1,0 +1,554 @@
+//! Does what the roles say: serves devices or refuses them, tells the partner, exchanges facts with
+//! it, and keeps what must outlive the process. The shell around [`super::roles`].
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::exchange::{self, ExchangeError};
+use super::link::{Link, LinkError};
+use super::partner::{Held, INVITATION_ROW, Keep, PARTNER_ROW, Pairing, count_missing, list_held, safe};
+use super::roles::{Action, Assignment, Event, Heartbeat, Role, Roles, Standing};
+use crate::clock::Clock;
+use crate::commands::Site;
+use crate::commands::exceptions::{Exceptions, Trouble};
+use crate::commands::preferences::Remember;
+use crate::licensing::ServerUuid;
+use crate::store::audit::AdminActed;
+use crate::store::{Error, Store, local};
+
+/// The row of the database that holds this server's [`Standing`].
+pub const ROLE_ROW: &str = "role";
+/// Seconds between two heartbeats.
+const HEARTBEAT_SECONDS: i64 = 5;
+/// Facts that the partner is ahead by at which they are taken before the next exchange is due.
+const LAG_FACTS: u64 = 5_000;
+/// Notes that are remembered.
+const NOTES_MAX: usize = 100;
+
+/// What one server tells the other.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Beat {
+    /// Who tells it.
+    pub server: ServerUuid,
+    /// What it is and does.
+    pub heartbeat: Heartbeat,
+    /// What it holds.
+    pub held: Vec<Held>,
+    /// Where it answers.
+    pub urls: Vec<String>,
+    /// Its program's version.
+    pub version: String,
+    /// Its time, seconds since 1970.
+    pub time: i64,
+}
+
+/// How the two stand, for pages and commands.
+#[derive(Debug, Clone)]
+pub struct View {
+    /// What this server is and does.
+    pub heartbeat: Heartbeat,
+    /// `primary` or `standby`.
+    pub role_name: &'static str,
+    /// The partner, if there is one.
+    pub pairing: Option<Arc<Pairing>>,
+    /// What it said last, and how many seconds ago.
+    pub heard: Option<(Beat, i64)>,
+    /// Facts of ours that it lacks, and of its that we lack, as last heard.
+    pub missing: (u64, u64),
+    /// When facts were last taken from it (seconds since 1970), and how that went.
+    pub last_sync: Option<(i64, Result<u64, String>)>,
+    /// What happened to the roles lately, oldest first: seconds since 1970, and in words.
+    pub notes: Vec<(i64, String)>,
+}
+
+struct State {
+    roles: Roles,
+    pairing: Option<Arc<Pairing>>,
+    link: Option<Link>,
+    theirs: Option<(Beat, i64)>,
+    last_sync: Option<(i64, Result<u64, String>)>,
+    synced_at: i64,
+    told_at: i64,
+    is_telling: bool,
+    exchange: Option<u64>,
+    notes: Vec<(i64, String)>,
+}
+
+/// See the module.
+pub struct Keeper {
+    site: Arc<Site>,
+    store: Arc<Store>,
+    exceptions: Arc<Exceptions>,
+    clock: Arc<dyn Clock>,
+    ca_pem: String,
+    urls: Vec<String>,
+    sync_seconds: i64,
+    state: Mutex<State>,
+    safe: RwLock<Option<Arc<BTreeMap<String, u64>>>>,
+    /// Held while facts are taken: once at a time is enough.
+    taking: Mutex<()>,
+}
+
+/// What a keeper works with.
+pub struct Means {
+    /// The site.
+    pub site: Arc<Site>,
+    /// The database.
+    pub store: Arc<Store>,
+    /// Where it is told what goes wrong.
+    pub exceptions: Arc<Exceptions>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// The site's authority, PEM.
+    pub ca_pem: String,
+    /// Where this server answers.
+    pub urls: Vec<String>,
+    /// Seconds between two exchanges of facts.
+    pub sync_seconds: u32,
+}
+
+impl Keeper {
+    /// Goes on as the database says.
+    ///
+    /// # Errors
+    /// The record of the partner or of the role cannot be read.
+    pub fn start(means: Means) -> Result<Arc<Self>, Error> {
+        let Means { site, store, exceptions, clock, ca_pem, urls, sync_seconds } = means;
+        let reader = store.reader()?;
+        let pairing = Pairing::load(&reader, &site)?.map(Arc::new);
+        let kept = local::find(&reader, ROLE_ROW)?;
+        drop(reader);
+        let standing = match kept {
+            Some(json) => serde_json::from_slice(&json).map_err(|error| Error::Corrupt(format!("the record of this server's role cannot be read: {error}")))?,
+            None => Standing { assignment: Assignment::Alone, assigned_in: 0, epoch: 0 },
+        };
+        let now = clock.steady_seconds();
+        let (roles, actions) = Roles::start(now, standing);
+        let link = pairing.as_ref().and_then(|pairing| Link::to(pairing, &ca_pem).map_err(|error| tracing::error!(%error, "the partner cannot be asked")).ok());
+        let (theirs, last_sync, exchange) = (None, None, None);
+        let state = State { roles, pairing, link, theirs, last_sync, synced_at: now, told_at: i64::MIN, is_telling: false, exchange, notes: Vec::new() };
+        let is_paired = state.pairing.is_some();
+        let keeper = Self {
+            site,
+            store,
+            exceptions,
+            clock,
+            ca_pem,
+            urls,
+            sync_seconds: sync_seconds.into(),
+            state: Mutex::new(state),
+            safe: RwLock::new(is_paired.then(Arc::default)),
+            taking: Mutex::default(),
+        };
+        keeper.act(&mut keeper.lock(), actions)?;
+        Ok(Arc::new(keeper))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Does what is to be done, in order. Tells whether it was refused.
+    fn act(&self, state: &mut State, actions: Vec<Action>) -> Result<bool, Error> {
+        let mut is_refused = false;
+        for action in actions {
+            match action {
+                Action::Save(standing) => {
+                    let json = serde_json::to_vec(&standing).map_err(|error| Error::Other(error.to_string()))?;
+                    self.store.writer().submit_blocking(Keep { rows: vec![(ROLE_ROW, json)], epoch: standing.epoch })?;
+                }
+                Action::Serve(epoch) => {
+                    self.store.writer().submit_blocking(Keep { rows: Vec::new(), epoch })?;
+                    self.site.set_duty(None);
+                }
+                Action::Refuse => {
+                    self.site.set_duty(Some(self.refusal(state)));
+                    // What was taken before that is on disk after this.
+                    self.store.writer().submit_blocking(Keep { rows: Vec::new(), epoch: 0 })?;
+                }
+                Action::ExchangeFacts(number) => state.exchange = Some(number),
+                Action::TellPartner => state.is_telling = true,
+                Action::Note(text) => self.note(state, text),
+                Action::Refused => is_refused = true,
+            }
+        }
+        Ok(is_refused)
+    }
+
+    fn refusal(&self, state: &State) -> String {
+        let partner = state.pairing.as_ref().and_then(|pairing| pairing.partner.urls.first().cloned()).unwrap_or_else(|| "the other server".to_owned());
+        match state.roles.heartbeat().role {
+            Role::CatchingUp => "this server has just started and gets what it missed: try again in a few seconds".to_owned(),
+            Role::Stopping | Role::Stopped => format!("this server is stopping: ask {partner}"),
+            Role::Rehearsing => format!("a failover is rehearsed: ask {partner}"),
+            _ => format!("this server is the standby, the primary serves: ask {partner}"),
+        }
+    }
+
+    fn note(&self, state: &mut State, text: &str) {
+        let now = self.clock.now_seconds();
+        tracing::warn!(role = state.roles.role_name(), epoch = state.roles.epoch(), "{text}");
+        if state.notes.len() >= NOTES_MAX {
+            state.notes.remove(0);
+        }
+        state.notes.push((now, text.to_owned()));
+        let act = AdminActed {
+            by: "server".to_owned(),
+            action: "role_changed".to_owned(),
+            subject: format!("server {}", self.site.uuid()),
+            detail: format!("{} {text}", state.roles.role_name()),
+            address: String::new(),
+        };
+        // It stands in the log in any case.
+        if let Err(error) = self.store.writer().submit_blocking(Remember(act)) {
+            tracing::error!(%error, "a change of role cannot be put into the audit");
+        }
+    }
+
+    fn step(&self, state: &mut State, event: Event) -> Result<bool, Error> {
+        let actions = state.roles.step(self.clock.steady_seconds(), event);
+        self.act(state, actions)
+    }
+
+    /// The partner, if there is one.
+    pub fn pairing(&self) -> Option<Arc<Pairing>> {
+        self.lock().pairing.clone()
+    }
+
+    /// `primary` or `standby`.
+    pub fn role_name(&self) -> &'static str {
+        self.lock().roles.role_name()
+    }
+
+    /// The epoch in which this server's assignment was made.
+    pub fn epoch(&self) -> u64 {
+        self.lock().roles.heartbeat().standing.assigned_in
+    }
+
+    /// For each server, the last of its facts that no single loss can take any more; `None` where
+    /// there is one server only.
+    pub fn safe(&self) -> Option<Arc<BTreeMap<String, u64>>> {
+        self.safe.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// How the two stand.
+    pub fn view(&self) -> Result<View, Error> {
+        let ours = list_held(&*self.store.reader()?)?;
+        let state = self.lock();
+        let theirs = state.theirs.as_ref().map_or(&[][..], |(beat, _)| &beat.held);
+        Ok(View {
+            heartbeat: state.roles.heartbeat(),
+            role_name: state.roles.role_name(),
+            pairing: state.pairing.clone(),
+            missing: (count_missing(&ours, theirs), count_missing(theirs, &ours)),
+            heard: state.theirs.as_ref().map(|(beat, at)| (beat.clone(), self.clock.steady_seconds() - at)),
+            last_sync: state.last_sync.clone(),
+            notes: state.notes.clone(),
+        })
+    }
+
+    /// What this server tells the other one.
+    pub fn beat(&self) -> Result<Beat, Error> {
+        let held = list_held(&*self.store.reader()?)?;
+        let heartbeat = self.lock().roles.heartbeat();
+        Ok(Beat {
+            server: self.site.uuid(),
+            heartbeat,
+            held,
+            urls: self.urls.clone(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            time: self.clock.now_seconds(),
+        })
+    }
+
+    /// The other one told this.
+    pub fn hear(&self, theirs: Beat) {
+        let mut state = self.lock();
+        if state.pairing.as_ref().is_none_or(|pairing| pairing.partner.server.uuid != theirs.server) {
+            return;
+        }
+        let wins_ties = self.site.uuid().bytes() < theirs.server.bytes();
+        let event = Event::Heard(theirs.heartbeat, wins_ties);
+        self.learn_urls(&mut state, &theirs);
+        state.theirs = Some((theirs, self.clock.steady_seconds()));
+        if let Err(error) = self.step(&mut state, event) {
+            tracing::error!(%error, "what the partner said cannot be kept");
+        }
+        drop(state);
+        self.count_safe();
+    }
+
+    /// A partner that moved is found again as long as one of the two finds the other.
+    fn learn_urls(&self, state: &mut State, theirs: &Beat) {
+        let Some(pairing) = state.pairing.as_ref().filter(|pairing| theirs.urls.iter().any(|url| !pairing.partner.urls.contains(url))) else { return };
+        let mut fresh = (**pairing).clone();
+        fresh.partner.urls = theirs.urls.iter().chain(&pairing.partner.urls).fold(Vec::new(), |mut urls, url| {
+            if !urls.contains(url) && urls.len() < 8 {
+                urls.push(url.clone());
+            }
+            urls
+        });
+        let kept = fresh.seal(&self.site).and_then(|sealed| self.store.writer().submit_blocking(Keep { rows: vec![(PARTNER_ROW, sealed)], epoch: 0 }));
+        match (kept, Link::to(&fresh, &self.ca_pem)) {
+            (Ok(()), Ok(link)) => (state.pairing, state.link) = (Some(Arc::new(fresh)), Some(link)),
+            (Err(error), _) => tracing::error!(%error, "the partner's new URLs cannot be kept"),
+            (_, Err(error)) => tracing::warn!(%error, "the partner's new URLs cannot be used"),
+        }
+    }
+
+    /// The other one holds so much.
+    pub fn hear_held(&self, held: &[Held]) {
+        if let Some((beat, _)) = &mut self.lock().theirs {
+            beat.held = held.to_vec();
+        }
+        self.count_safe();
+    }
+
+    fn count_safe(&self) {
+        let ours = match self.store.reader().and_then(|reader| list_held(&reader)) {
+            Ok(ours) => ours,
+            Err(error) => return tracing::error!(%error, "the journal cannot be read"),
+        };
+        let state = self.lock();
+        let theirs = state.theirs.as_ref().map_or(&[][..], |(beat, _)| &beat.held);
+        let counted = state.pairing.is_some().then(|| Arc::new(safe(&ours, theirs)));
+        *self.safe.write().unwrap_or_else(PoisonError::into_inner) = counted;
+    }
+
+    /// Another second.
+    pub fn tick(&self) {
+        let mut state = self.lock();
+        if let Err(error) = self.step(&mut state, Event::Tick) {
+            tracing::error!(%error, "a change of role cannot be kept");
+        }
+        let Some(pairing) = state.pairing.clone() else {
+            self.exceptions.clear(Trouble::Partner);
+            return;
+        };
+        let now = self.clock.steady_seconds();
+        let silent = state.theirs.as_ref().map_or(i64::MAX, |(_, at)| now - at);
+        drop(state);
+        if silent >= super::roles::SILENCE && silent != i64::MAX {
+            let partner = &pairing.partner;
+            let (server, url) = (partner.server.uuid, partner.urls.first().cloned().unwrap_or_default());
+            self.exceptions.raise(
+                Trouble::Partner,
+                self.clock.now_seconds(),
+                format!("the partner {server} ({url}) is silent: look whether it runs and whether this server reaches it"),
+            );
+        } else if silent < super::roles::SILENCE {
+            self.exceptions.clear(Trouble::Partner);
+        }
+    }
+
+    /// Tells the partner how this server stands, when that is due.
+    pub fn tell_when_due(&self) {
+        let now = self.clock.steady_seconds();
+        let is_due = {
+            let mut state = self.lock();
+            let is_due = state.pairing.is_some() && (state.is_telling || now >= state.told_at.saturating_add(HEARTBEAT_SECONDS));
+            if is_due {
+                (state.is_telling, state.told_at) = (false, now);
+            }
+            is_due
+        };
+        if is_due {
+            self.tell();
+        }
+    }
+
+    fn tell(&self) {
+        let Some(link) = self.lock().link.clone() else { return };
+        match self.beat().map_err(|error| LinkError::Silent(error.to_string())).and_then(|beat| link.say::<Beat>("/heartbeat", &beat)) {
+            Ok(theirs) => self.hear(theirs),
+            Err(error) => tracing::debug!(%error, "the partner does not hear"),
+        }
+    }
+
+    /// Exchanges facts, when the roles or the time ask for it.
+    pub fn sync_when_due(&self) {
+        let now = self.clock.steady_seconds();
+        let (exchange, is_due) = {
+            let state = self.lock();
+            if state.pairing.is_none() {
+                return;
+            }
+            let is_late = state.theirs.as_ref().is_some_and(|(beat, _)| self.lag_behind(beat) > LAG_FACTS);
+            (state.exchange, is_late || now >= state.synced_at + self.sync_seconds)
+        };
+        if let Some(number) = exchange {
+            if self.exchange().is_ok() {
+                let mut state = self.lock();
+                if state.exchange == Some(number) {
+                    state.exchange = None;
+                }
+                if let Err(error) = self.step(&mut state, Event::FactsExchanged(number)) {
+                    tracing::error!(%error, "a change of role cannot be kept");
+                }
+            }
+        } else if is_due {
+            // What went wrong is told by the exception.
+            let _ = self.sync();
+        }
+    }
+
+    fn lag_behind(&self, beat: &Beat) -> u64 {
+        self.store.reader().and_then(|reader| list_held(&reader)).map_or(0, |ours| count_missing(&beat.held, &ours))
+    }
+
+    /// Takes what the partner has and has it take what this server has.
+    ///
+    /// # Errors
+    /// In words, as [`Self::sync`].
+    pub fn exchange(&self) -> Result<(), String> {
+        self.sync()?;
+        let link = self.lock().link.clone().ok_or("there is no partner")?;
+        link.say::<serde_json::Value>("/sync", &serde_json::json!({})).map(drop).map_err(|error| error.to_string())
+    }
+
+    /// Takes what the partner has and this server lacks, now. Returns how many facts came.
+    ///
+    /// # Errors
+    /// In words: there is no partner, it does not answer, or what came cannot be taken.
+    pub fn sync(&self) -> Result<u64, String> {
+        let _once = self.taking.lock().unwrap_or_else(PoisonError::into_inner);
+        let link = self.lock().link.clone().ok_or("this server has no partner")?;
+        let taken = exchange::pull(&self.store, &self.site, &link);
+        let now = self.clock.now_seconds();
+        match &taken {
+            Ok(_) => {
+                self.exceptions.clear(Trouble::Sync);
+                self.exceptions.clear(Trouble::Journal);
+            }
+            Err(ExchangeError::Link(LinkError::Silent(_))) => {}
+            Err(ExchangeError::Store(error @ (Error::Chain(_) | Error::Corrupt(_)))) => self.exceptions.raise(Trouble::Journal, now, error.to_string()),
+            Err(error) => self.exceptions.raise(Trouble::Sync, now, format!("facts cannot be taken from the partner: {error}")),
+        }
+        let told = taken.map_err(|error| error.to_string());
+        let mut state = self.lock();
+        (state.synced_at, state.last_sync) = (self.clock.steady_seconds(), Some((now, told.clone())));
+        drop(state);
+        self.count_safe();
+        told
+    }
+
+    /// A new server showed the token: the two are a pair from now on, this one as the primary.
+    ///
+    /// # Errors
+    /// It has a partner, or is a standby itself.
+    pub fn begin_as_primary(&self, pairing: Pairing) -> Result<(), String> {
+        let told = |error: Error| error.to_string();
+        let link = Link::to(&pairing, &self.ca_pem).map_err(|error| error.to_string())?;
+        let rows = vec![(PARTNER_ROW, pairing.seal(&self.site).map_err(told)?), (INVITATION_ROW, Vec::new())];
+        let mut state = self.lock();
+        // One that was invited and never came may come as another one.
+        let is_again = state.theirs.is_none() && state.roles.heartbeat().standing.assignment == Assignment::Primary;
+        if !is_again && self.step(&mut state, Event::Paired(Assignment::Primary, 0)).map_err(told)? {
+            return Err("this server has a partner already, or is a standby: `tollkeeper standby leave` ends that".to_owned());
+        }
+        self.store.writer().submit_blocking(Keep { rows, epoch: 0 }).map_err(told)?;
+        (state.pairing, state.link, state.theirs) = (Some(Arc::new(pairing)), Some(link), None);
+        drop(state);
+        self.count_safe();
+        Ok(())
+    }
+
+    /// The admin makes this standby the primary.
+    ///
+    /// # Errors
+    /// It is no standby.
+    pub fn promote(&self) -> Result<(), String> {
+        let mut state = self.lock();
+        if self.step(&mut state, Event::Promote).map_err(|error| error.to_string())? {
+            return Err("only a standby can be promoted, and this server is none".to_owned());
+        }
+        Ok(())
+    }
+
+    /// The admin rehearses a failover: for so many seconds this primary plays dead.
+    ///
+    /// # Errors
+    /// It is no primary with a standby that follows.
+    pub fn rehearse(&self, seconds: i64) -> Result<(), String> {
+        let mut state = self.lock();
+        if self.step(&mut state, Event::RehearsalBegins(seconds)).map_err(|error| error.to_string())? {
+            return Err("a failover can be rehearsed only on a primary that serves and whose standby follows: look at `tollkeeper standby status`".to_owned());
+        }
+        Ok(())
+    }
+
+    /// The admin ends the pairing. Facts are exchanged before; with `force` also when that fails.
+    ///
+    /// # Errors
+    /// There is no partner, or it does not answer.
+    pub fn leave(&self, force: bool) -> Result<(), String> {
+        let link = self.lock().link.clone().ok_or("this server has no partner")?;
+        let exchanged = self.exchange();
+        if let (Err(error), false) = (&exchanged, force) {
+            return Err(format!("facts cannot be exchanged with the partner before it is left ({error}): mend that, or leave with --force"));
+        }
+        let mut state = self.lock();
+        if self.step(&mut state, Event::Left).map_err(|error| error.to_string())? {
+            return Err("this server has no partner, or is stopping".to_owned());
+        }
+        let said = state.roles.heartbeat();
+        self.forget(&mut state).map_err(|error| error.to_string())?;
+        drop(state);
+        self.count_safe();
+        match link.say::<serde_json::Value>("/leave", &said) {
+            Ok(_) => Ok(()),
+            Err(_) if force => Ok(()),
+            Err(error) => Err(format!("this server has left, but its partner was not told ({error}): run `tollkeeper standby leave --force` there too")),
+        }
+    }
+
+    /// The partner ended the pairing, and is now as it says.
+    ///
+    /// # Errors
+    /// That cannot be kept.
+    pub fn end(&self, theirs: Heartbeat) -> Result<(), Error> {
+        let mut state = self.lock();
+        let Some(pairing) = state.pairing.clone() else { return Ok(()) };
+        let wins_ties = self.site.uuid().bytes() < pairing.partner.server.uuid.bytes();
+        self.step(&mut state, Event::Heard(theirs, wins_ties))?;
+        self.forget(&mut state)?;
+        drop(state);
+        self.count_safe();
+        self.exceptions.clear(Trouble::Partner);
+        self.exceptions.clear(Trouble::Sync);
+        Ok(())
+    }
+
+    fn forget(&self, state: &mut State) -> Result<(), Error> {
+        self.store.writer().submit_blocking(Keep { rows: vec![(PARTNER_ROW, Vec::new())], epoch: 0 })?;
+        (state.pairing, state.link, state.theirs, state.exchange) = (None, None, None, None);
+        Ok(())
+    }
+
+    /// The server stops: gives its last facts away, so that the other one serves at once.
+    pub fn stop(&self) {
+        let is_paired = {
+            let mut state = self.lock();
+            if let Err(error) = self.step(&mut state, Event::Stopping) {
+                tracing::warn!(%error, "the stop cannot be kept");
+            }
+            state.pairing.is_some()
+        };
+        if !is_paired {
+            return;
+        }
+        const PAUSE: Duration = Duration::from_millis(20);
+        for _ in 0..(super::roles::SHORTLY * 50) {
+            if self.lock().roles.heartbeat().role == Role::Stopped {
+                break;
+            }
+            self.sync_when_due();
+            self.tick();
+            std::thread::sleep(PAUSE);
+        }
+        self.tell();
+    }
+}

@@ -1,0 +1,375 @@
+//! Two servers of a site: whatever breaks, devices go on, nothing is lost, and nothing is counted
+//! twice (architecture §4).
+
+use std::time::{Duration, Instant};
+
+use rusqlite::{Connection, OpenFlags};
+use serde_json::{Value, json};
+use tollkeeper::client::transport::Method;
+use tollkeeper::licensing::LicenseItem;
+use tollkeeper::store::rebuild;
+
+use crate::support::{Device, Line, Site, Vendor};
+
+/// Waits for what another thread does.
+fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let began = Instant::now();
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(began.elapsed() < Duration::from_secs(60), "never: {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// A primary `a` and a standby `b`, each reached by the other over a line.
+struct Pair {
+    a: Site,
+    b: Site,
+    lines: [Line; 2],
+}
+
+impl Pair {
+    /// Both are licensed for these items; the code is `216998-100`.
+    fn licensed(items: Vec<LicenseItem>) -> Self {
+        let lines = [Line::new(), Line::new()];
+        let mut a = Site::with_settings(|settings| settings.server_urls = vec![lines[0].url()]);
+        lines[0].lead_to(a.app().https_addresses()[0]);
+        // The names of its certificate are those that it listens on.
+        a.restart();
+        lines[0].lead_to(a.app().https_addresses()[0]);
+        let vendor = a.trust(Vendor::new());
+        let mut b = Site::beside(&a, |settings| settings.server_urls = vec![lines[1].url()]);
+        lines[1].lead_to(b.app().https_addresses()[0]);
+        join(&a, &mut b, &lines);
+        let mut pair = Self { a, b, lines };
+        pair.settle();
+        let imported = pair.a.import(&vendor, 100, "216998", items);
+        assert_eq!(imported["handshake_code"], json!("216998-100"));
+        pair.exchange();
+        pair
+    }
+
+    /// Lets a little time go by, second by second, as both servers see it.
+    fn wait(&self, seconds: i64) {
+        for _ in 0..seconds {
+            self.a.clock.advance_seconds(1);
+            for site in [&self.a, &self.b] {
+                if let Some(app) = site.running() {
+                    app.context().keeper.tick();
+                    app.context().keeper.tell_when_due();
+                    app.context().keeper.sync_when_due();
+                }
+            }
+        }
+    }
+
+    /// Until one serves and the other follows.
+    fn settle(&mut self) {
+        for _ in 0..200 {
+            self.wait(1);
+            let serving = [&self.a, &self.b].map(|site| site.admin_get("standby")["this"]["serving"] == json!(true));
+            let heard = [&self.a, &self.b].iter().all(|site| site.admin_get("standby")["partner"]["heard_seconds_ago"].as_i64().is_some_and(|ago| ago < 10));
+            if heard && serving[0] != serving[1] {
+                return;
+            }
+        }
+        panic!("they do not settle: {} {}", self.a.admin_get("standby"), self.b.admin_get("standby"));
+    }
+
+    fn exchange(&self) {
+        self.a.admin(Method::Post, "standby/sync", None);
+    }
+
+    fn cut(&self) {
+        self.lines.iter().for_each(Line::cut);
+    }
+
+    fn mend(&self) {
+        self.lines.iter().for_each(Line::mend);
+    }
+
+    fn start_a(&mut self) {
+        self.a.start();
+        self.lines[0].lead_to(self.a.app().https_addresses()[0]);
+    }
+
+    fn start_b(&mut self) {
+        self.b.start();
+        self.lines[1].lead_to(self.b.app().https_addresses()[0]);
+    }
+
+    /// Both hold the same, row for row, and it follows from their journals.
+    fn are_equal(&self) {
+        self.exchange();
+        let open = |site: &Site| Connection::open_with_flags(site.data().join("tollkeeper.db"), OpenFlags::SQLITE_OPEN_READ_ONLY).expect("opens");
+        let (a, b) = (open(&self.a), open(&self.b));
+        assert_eq!(rebuild::differences(&a, &b).expect("compared"), Vec::<String>::new());
+        rebuild::verify(&a).expect("the journal and the tables agree");
+    }
+}
+
+/// `b` joins `a` and begins anew as its standby.
+fn join(a: &Site, b: &mut Site, lines: &[Line; 2]) {
+    let invitation = a.admin(Method::Post, "standby/invite", None);
+    b.admin(Method::Post, "standby/join", Some(json!({"url": lines[0].url(), "token": invitation["token"]})));
+    until("the copy", || (b.admin_get("standby")["joining"]["step"] == json!("done")).then_some(()));
+    b.restart();
+    lines[1].lead_to(b.app().https_addresses()[0]);
+}
+
+fn code_of(answer: Result<Value, Value>) -> i64 {
+    answer.expect_err("refused")["code"].as_i64().expect("a code")
+}
+
+/// The device goes to another server.
+fn at(device: &Device, site: &Site) -> Device {
+    Device { transport: site.anonymous().clone(), ..device.clone() }
+}
+
+#[test]
+fn a_new_server_joins_takes_everything_and_refuses_devices_while_the_primary_serves() {
+    let pair = Pair::licensed(vec![Vendor::scan_item(1)]);
+    let (a, b) = (&pair.a, &pair.b);
+    let uuid = |site: &Site| site.app().context().site.uuid().to_string();
+    assert_ne!(uuid(a), uuid(b));
+    assert_eq!(a.app().context().ca_fingerprint, b.app().context().ca_fingerprint);
+    assert_eq!(a.admin_get("licenses"), b.admin_get("licenses"));
+    let partner = a.admin_get("standby")["partner"].clone();
+    assert_eq!((&partner["server_uuid"], &partner["doing"], &partner["is_licensed"]), (&json!(uuid(b)), &json!("following"), &json!(true)), "{partner}");
+    // License keys name both, the primary first, whoever is asked.
+    assert_eq!(a.admin_get("handshakes")[0]["license_key"], b.admin_get("handshakes")[0]["license_key"]);
+
+    let mut device = a.device("216998-100");
+    assert_eq!(code_of(at(&device, b).authorize()), 100);
+    device.authorize().expect("granted");
+    let taken = device.report(&[device.scans(a.now() - 400, json!({"QR Code": 3}))]).expect("taken");
+    let safe = |answer: &Value| answer["safe"][uuid(a)].as_u64().unwrap_or(0);
+    assert!(safe(&taken) < taken["sequence"].as_u64().expect("a number"), "{taken}");
+    pair.exchange();
+    let answer = device.authorize().expect("granted");
+    assert!(safe(&answer) >= taken["sequence"].as_u64().expect("a number"), "{answer}");
+    assert_eq!(b.item(1)["used"], json!(3));
+    // What is set up is set up on the primary.
+    let refused = b.try_admin(Method::Post, "handshakes", Some(json!({"handshake_code": "216998-x", "items": [1]})));
+    assert_eq!(refused.status, 409, "{}", String::from_utf8_lossy(&refused.body));
+    a.admin(Method::Post, "handshakes", Some(json!({"handshake_code": "216998-x", "items": [1]})));
+    pair.are_equal();
+}
+
+#[test]
+fn the_standby_takes_over_after_thirty_seconds_and_hands_back() {
+    let mut pair = Pair::licensed(vec![Vendor::scan_item(1), Vendor::device_item(2)]);
+    let mut device = pair.a.device("216998-100");
+    device.authorize().expect("granted");
+    let report = |device: &Device, site: &Site, count: u64| device.scans(site.now() - 400, json!({"QR Code": count}));
+    let (first, second) = (report(&device, &pair.a, 3), report(&device, &pair.a, 4));
+    device.report(std::slice::from_ref(&first)).expect("taken");
+    pair.exchange();
+    device.report(std::slice::from_ref(&second)).expect("taken, and on this server alone");
+    pair.a.break_down();
+    pair.wait(25);
+    assert_eq!(code_of(at(&device, &pair.b).authorize()), 100);
+    pair.wait(10);
+    let mut device = at(&device, &pair.b);
+    device.authorize().expect("the standby serves");
+    // What the primary took with it is not safe, so the device sends it again.
+    let third = report(&device, &pair.b, 5);
+    let answer = device.report(&[first.clone(), second.clone(), third.clone()]).expect("taken");
+    assert_eq!((answer["accepted"].as_array().map(Vec::len), answer["duplicate"].as_array().map(Vec::len)), (Some(2), Some(1)), "{answer}");
+    assert_eq!(pair.b.item(1)["used"], json!(12));
+    assert!(pair.b.admin_get("standby")["notes"].to_string().contains("took over"));
+
+    pair.start_a();
+    assert_eq!(code_of(at(&device, &pair.a).authorize()), 100, "not before it has the facts of both");
+    pair.settle();
+    let mut device = at(&device, &pair.a);
+    device.authorize().expect("the primary serves again");
+    assert_eq!(code_of(at(&device, &pair.b).authorize()), 100);
+    assert_eq!(pair.a.item(1)["used"], json!(12), "the report that both took counts once");
+    let again = device.report(&[first, second, third]).expect("taken");
+    assert_eq!(again["duplicate"].as_array().map(Vec::len), Some(3), "{again}");
+    pair.are_equal();
+    assert_eq!(pair.a.item(2)["used"], json!(1));
+}
+
+#[test]
+fn cut_off_from_each_other_both_serve_and_nothing_is_lost_or_counted_twice() {
+    let mut pair = Pair::licensed(vec![Vendor::scan_item(1), Vendor::device_item(2)]);
+    let mut devices: Vec<Device> = (0..6).map(|_| pair.a.device("216998-100")).collect();
+    for device in &mut devices {
+        device.authorize().expect("granted");
+    }
+    pair.exchange();
+    pair.cut();
+    pair.wait(40);
+    let mut sum = 0;
+    let mut sent: Vec<(usize, Value)> = Vec::new();
+    for minute in 0..10 {
+        for (n, device) in devices.iter_mut().enumerate() {
+            // Each reaches now this one, now that one, and some send to both what one has taken.
+            let site = if (n + minute) % 2 == 0 { &pair.a } else { &pair.b };
+            *device = at(device, site);
+            device.authorize().expect("both serve");
+            let report = device.scans(site.now() - 400, json!({"QR Code": n + 1}));
+            sum += n as u64 + 1;
+            device.report(std::slice::from_ref(&report)).expect("taken");
+            sent.push((n, report));
+        }
+        for n in 0..6 {
+            let (of, report) = sent[(minute * 7 + n * 3) % sent.len()].clone();
+            at(&devices[of], if minute % 3 == 0 { &pair.a } else { &pair.b }).report(&[report]).expect("taken");
+        }
+        pair.wait(60);
+    }
+    pair.a.admin(Method::Post, "handshakes", Some(json!({"handshake_code": "216998-a", "items": [1]})));
+    pair.b.admin(Method::Post, "handshakes", Some(json!({"handshake_code": "216998-b", "items": [2]})));
+    pair.mend();
+    pair.settle();
+    pair.wait(20);
+    pair.are_equal();
+    for site in [&pair.a, &pair.b] {
+        assert_eq!(site.item(1)["used"], json!(sum));
+        assert_eq!(site.item(2)["used"], json!(6));
+        assert_eq!(site.admin_get("handshakes").as_array().map(Vec::len), Some(3));
+    }
+    assert_eq!(pair.a.admin_get("standby")["this"]["serving"], json!(true));
+}
+
+#[test]
+fn a_quota_that_both_gave_away_is_told_after_the_merge() {
+    let mut pair = Pair::licensed(vec![Vendor::item(json!({"item_id": 1, "charge_way": "device", "period": "year", "quota": 2, "grace_seats": 0}))]);
+    pair.cut();
+    pair.wait(40);
+    for site in [&pair.a, &pair.b] {
+        for _ in 0..2 {
+            site.device("216998-100").authorize().expect("granted");
+        }
+        assert_eq!(code_of(site.device("216998-100").authorize()), 120);
+    }
+    pair.mend();
+    pair.settle();
+    pair.are_equal();
+    assert_eq!(pair.a.item(1)["used"], json!(4));
+    let alerts = pair.a.admin_get("alerts").to_string();
+    assert!(alerts.contains("seats_100_percent"), "{alerts}");
+}
+
+#[test]
+fn promoting_and_leaving_last() {
+    let mut pair = Pair::licensed(vec![Vendor::scan_item(1)]);
+    assert_eq!(pair.a.try_admin(Method::Post, "standby/promote", None).status, 409, "it is the primary");
+    pair.b.admin(Method::Post, "standby/promote", None);
+    pair.settle();
+    let role = |site: &Site| site.admin_get("standby")["this"].clone();
+    assert_eq!((&role(&pair.a)["role"], &role(&pair.b)["role"]), (&json!("standby"), &json!("primary")));
+    pair.b.restart();
+    pair.lines[1].lead_to(pair.b.app().https_addresses()[0]);
+    pair.settle();
+    assert_eq!((&role(&pair.a)["role"], &role(&pair.b)["serving"]), (&json!("standby"), &json!(true)), "it lasts");
+    pair.b.device("216998-100").authorize().expect("granted");
+
+    pair.b.admin(Method::Post, "standby/leave", Some(json!({})));
+    pair.wait(60);
+    assert_eq!(pair.a.admin_get("standby")["partner"], Value::Null);
+    assert_eq!((&role(&pair.a)["serving"], &role(&pair.b)["serving"]), (&json!(false), &json!(true)));
+    assert_eq!(code_of(pair.a.device("216998-100").authorize()), 100);
+    pair.a.restart();
+    assert_eq!(code_of(pair.a.device("216998-100").authorize()), 100, "the license of both is with the other one");
+    let answer = pair.b.device("216998-100").authorize().expect("granted");
+    let origin = pair.b.app().context().site.uuid().to_string();
+    assert!(answer["safe"][origin].is_u64(), "with one server, what is on its disk is safe: {answer}");
+}
+
+#[test]
+fn an_orderly_stop_hands_over_at_once_and_a_rehearsal_comes_back() {
+    let mut pair = Pair::licensed(vec![Vendor::scan_item(1)]);
+    let mut device = pair.a.device("216998-100");
+    device.authorize().expect("granted");
+    device.report(&[device.scans(pair.a.now() - 400, json!({"QR Code": 3}))]).expect("taken");
+    pair.a.stop();
+    pair.wait(1);
+    let mut device = at(&device, &pair.b);
+    device.authorize().expect("the standby serves at once");
+    assert_eq!(pair.b.item(1)["used"], json!(3), "and has everything");
+    pair.start_a();
+    pair.settle();
+    at(&device, &pair.a).authorize().expect("granted");
+
+    assert_eq!(pair.b.try_admin(Method::Post, "standby/rehearse", Some(json!({"seconds": 60}))).status, 409);
+    assert_eq!(pair.a.try_admin(Method::Post, "standby/rehearse", Some(json!({"seconds": 5}))).status, 400);
+    pair.a.admin(Method::Post, "standby/rehearse", Some(json!({"seconds": 60})));
+    pair.wait(35);
+    let serving = |site: &Site| site.admin_get("standby")["this"]["serving"] == json!(true);
+    assert_eq!([serving(&pair.a), serving(&pair.b)], [false, true]);
+    pair.wait(60);
+    assert_eq!([serving(&pair.a), serving(&pair.b)], [true, false]);
+    let notes = pair.a.admin_get("standby")["notes"].to_string();
+    assert!(notes.contains("rehearsal began") && notes.contains("serves with the facts of both"), "{notes}");
+    pair.are_equal();
+}
+
+#[test]
+fn a_restored_server_gets_back_from_its_partner_what_it_lost() {
+    let mut pair = Pair::licensed(vec![Vendor::scan_item(1)]);
+    let device = {
+        let mut device = pair.a.device("216998-100");
+        device.authorize().expect("granted");
+        device
+    };
+    pair.a.admin(Method::Post, "backups", Some(json!({})));
+    let name = until("the backup", || pair.a.admin_get("backups")["files"][0]["name"].as_str().map(str::to_owned));
+    until("its end", || pair.a.admin_get("backups")["running"].is_null().then_some(()));
+    device.report(&[device.scans(pair.a.now() - 400, json!({"QR Code": 7}))]).expect("taken");
+    pair.a.admin(Method::Post, "handshakes", Some(json!({"handshake_code": "216998-late", "items": [1]})));
+    pair.exchange();
+    pair.a.admin(Method::Post, &format!("backups/{name}/restore"), Some(json!({})));
+    pair.a.stop();
+    pair.start_a();
+    pair.settle();
+    pair.wait(5);
+    pair.are_equal();
+    assert_eq!(pair.a.item(1)["used"], json!(7));
+    assert!(pair.a.admin_get("handshakes").to_string().contains("216998-late"));
+    let answer = at(&device, &pair.a).authorize().expect("granted");
+    assert_eq!(answer["lost"], pair.b.app().context().lost().is_empty().then_some(Value::Null).unwrap_or_else(|| answer["lost"].clone()));
+    assert!(pair.a.admin_get("audit?action=facts_lost").to_string().contains("facts_lost"));
+}
+
+#[test]
+fn nobody_joins_without_the_token_or_with_licenses_of_his_own() {
+    let mut pair = Pair::licensed(vec![Vendor::scan_item(1)]);
+    let site = Site::beside(&pair.a, |_| {});
+    let join = |url: String, token: &str| site.try_admin(Method::Post, "standby/join", Some(json!({"url": url, "token": token})));
+    let told = |reply: tollkeeper::client::transport::Reply| {
+        assert_eq!(reply.status, 409);
+        String::from_utf8_lossy(&reply.body).into_owned()
+    };
+    assert!(told(join(pair.lines[0].url(), "nonsense")).contains("token is not whole"));
+    assert!(told(pair.a.try_admin(Method::Post, "standby/invite", None)).contains("partner already"));
+    let (lone, _) = Site::licensed(vec![Vendor::scan_item(1)]);
+    let token = lone.admin(Method::Post, "standby/invite", None)["token"].as_str().expect("a token").to_owned();
+    let lone_url = format!("https://{}", lone.app().https_addresses()[0]);
+    assert!(told(join(pair.lines[0].url(), &token)).contains("belongs to another site"));
+    lone.clock.advance_seconds(3_600);
+    assert!(told(join(lone_url.clone(), &token)).contains("older than an hour"));
+    let (own, _) = Site::licensed(vec![Vendor::scan_item(1)]);
+    assert!(told(own.try_admin(Method::Post, "standby/join", Some(json!({"url": lone_url, "token": token})))).contains("licenses or handshake codes"));
+    // Nobody but the partner is told anything.
+    for path in ["heartbeat", "facts", "sync", "leave", "snapshot"] {
+        let reply = pair.a.anonymous().post_json(&format!("/api/v1/replication/{path}"), &json!({}), &[]).expect("answered");
+        assert_eq!(reply.status, 403, "{path}");
+    }
+    pair.start_b_again();
+}
+
+impl Pair {
+    /// A standby that is started anew goes on following.
+    fn start_b_again(&mut self) {
+        self.b.stop();
+        self.start_b();
+        self.settle();
+        assert_eq!(self.b.admin_get("standby")["this"]["doing"], json!("following"));
+    }
+}

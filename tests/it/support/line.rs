@@ -1,0 +1,68 @@
+//! A line between two servers that can be cut and mended.
+
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+
+#[derive(Default)]
+struct State {
+    target: Option<SocketAddr>,
+    is_cut: bool,
+    open: Vec<TcpStream>,
+}
+
+/// A TCP proxy. Clones are the same line.
+#[derive(Clone)]
+pub struct Line {
+    /// Where it begins.
+    pub address: SocketAddr,
+    state: Arc<Mutex<State>>,
+}
+
+impl Line {
+    /// A line that leads nowhere yet.
+    pub fn new() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let state = Arc::<Mutex<State>>::default();
+        let shared = Arc::clone(&state);
+        std::thread::spawn(move || {
+            for near in listener.incoming().map_while(Result::ok) {
+                let mut state = shared.lock().expect("state");
+                let far = state.target.filter(|_| !state.is_cut).and_then(|target| TcpStream::connect(target).ok());
+                let Some(far) = far else { continue };
+                for (from, to) in [(&near, &far), (&far, &near)] {
+                    let (mut from, mut to) = (from.try_clone().expect("cloned"), to.try_clone().expect("cloned"));
+                    state.open.push(from.try_clone().expect("cloned"));
+                    std::thread::spawn(move || {
+                        let _ = std::io::copy(&mut from, &mut to);
+                        let _ = to.shutdown(Shutdown::Both);
+                    });
+                }
+            }
+        });
+        Self { address, state }
+    }
+
+    /// Where it leads.
+    pub fn lead_to(&self, target: SocketAddr) {
+        self.state.lock().expect("state").target = Some(target);
+    }
+
+    /// Nothing goes through any more, and what was on its way is lost.
+    pub fn cut(&self) {
+        let mut state = self.state.lock().expect("state");
+        state.is_cut = true;
+        for stream in state.open.drain(..) {
+            let _ = stream.shutdown(Shutdown::Both);
+        }
+    }
+
+    /// It is whole again.
+    pub fn mend(&self) {
+        self.state.lock().expect("state").is_cut = false;
+    }
+
+    pub fn url(&self) -> String {
+        format!("https://{}", self.address)
+    }
+}
