@@ -43,7 +43,7 @@ pub struct Authorize {
 
 /// What a grant needs that nobody can guess. Drawn before the writer's turn: randomness is slow.
 struct Fresh {
-    ticket: Uuid,
+    ticket: String,
     jti: Uuid,
 }
 
@@ -90,6 +90,7 @@ impl Authorize {
     /// A device's request, validated; see the fields.
     pub fn new(site: Arc<Site>, request: AuthorizeRequest, origin_header: Option<String>, address: String) -> Self {
         let [ticket, jti] = random_uuids();
+        let ticket = site.mark_ticket(request.client_uuid, ticket);
         Self { site, request, origin_header, address, fresh: Fresh { ticket, jti } }
     }
 }
@@ -299,7 +300,7 @@ impl Authorize {
             ledger.record(&Body::SeatReleased(SeatReleased { client, item, by_admin: false, by: None }))?;
         }
         // A repeat is decided and recorded like any request: it may ask for something else.
-        let ticket = tickets.unwrap_or_else(|| self.fresh.ticket.simple().to_string());
+        let ticket = tickets.unwrap_or_else(|| self.fresh.ticket.clone());
         ledger.record(&Body::AuthorizationGranted(AuthorizationGranted {
             client: self.request.client_uuid,
             code: code.code_id,
@@ -440,12 +441,19 @@ impl Authorize {
     /// Code 151. `Ok(Some(ticket))`: the device repeats its last request because the answer
     /// was lost, and gets the same ticket again. A device without a ticket is let in; its
     /// new ticket then shows up any copy that still has the old one.
-    fn check_tickets(&self, ledger: &Ledger<'_>, code: &Handshake) -> Result<Result<Option<String>, Counted>, Error> {
+    /// Whether this server may not know what was given to a device that it last heard of at `given_at`.
+    fn may_be_unknown(&self, ledger: &mut Ledger<'_>, given_at: i64) -> Result<bool, Error> {
+        Ok(self.site.is_behind() || ledger.catalog()?.gaps().iter().any(|gap| given_at < gap.at))
+    }
+
+    fn check_tickets(&self, ledger: &mut Ledger<'_>, code: &Handshake) -> Result<Result<Option<String>, Counted>, Error> {
         let Some(shown) = self.request.ticket.as_deref() else { return Ok(Ok(None)) };
         Ok(match devices::find_tickets(ledger, self.request.client_uuid, code.code_id)? {
             None => Ok(None),
             Some(known) if known.reset || known.current == shown => Ok(None),
             Some(known) if known.previous == shown && known.nonce == self.request.nonce => Ok(Some(known.current)),
+            // The other server gave it, or this one did in facts that it lost since.
+            Some(known) if self.may_be_unknown(ledger, known.given_at)? && self.site.is_own_ticket(self.request.client_uuid, shown) => Ok(None),
             Some(_) => Err(Counted::new(
                 ErrorCode::Clone,
                 "the ticket is not the one given to this device last, so another machine uses the same client UUID: give every device its own, or reset this one if it was restored from a backup",

@@ -3,14 +3,17 @@
 
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
+
+use uuid::Uuid;
 
 use crate::documents::secret::SecretKey;
 use crate::documents::{
     Authorization, Claims, Error, HardwareFingerprint, LicenseFile, PreparedHeader, ServerCertificate, ServerIdentity, VerifyingKey, authorization,
     load_vendor_dir, load_vendor_key,
 };
-use crate::licensing::{OrganizationId, ServerUuid};
+use crate::licensing::{ClientUuid, OrganizationId, ServerUuid};
 use crate::store::catalog::Catalog;
 
 /// Days that a server goes on after its hardware changed, while the admin carries a new
@@ -67,6 +70,7 @@ pub struct Site {
     hardware: RwLock<HardwareBinding>,
     /// Why devices are not served here now; `None`: they are.
     duty: RwLock<Option<String>>,
+    is_behind: AtomicBool,
 }
 
 impl Site {
@@ -81,6 +85,7 @@ impl Site {
             certificates: RwLock::default(),
             hardware: RwLock::new(hardware),
             duty: RwLock::default(),
+            is_behind: AtomicBool::new(false),
         };
         (site, problems)
     }
@@ -93,6 +98,30 @@ impl Site {
     /// Why devices are not served here now, if they are not.
     pub fn find_refusal(&self) -> Option<String> {
         self.duty.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What makes a ticket of this site and this device of eight random bytes: either server knows it
+    /// again, whichever made it.
+    pub fn mark_ticket(&self, client: ClientUuid, random: Uuid) -> String {
+        let mut bytes = *random.as_bytes();
+        let mark = self.secret.mark("ticket", &[client.bytes().as_slice(), &bytes[..8]].concat());
+        bytes[8..].copy_from_slice(&mark);
+        Uuid::from_bytes(bytes).simple().to_string()
+    }
+
+    /// Whether a server of this site gave this ticket to this device.
+    pub fn is_own_ticket(&self, client: ClientUuid, ticket: &str) -> bool {
+        Uuid::try_parse(ticket).is_ok_and(|uuid| self.mark_ticket(client, uuid) == ticket)
+    }
+
+    /// Whether the partner may have given tickets that this server has not heard of.
+    pub fn set_behind(&self, is_behind: bool) {
+        self.is_behind.store(is_behind, Ordering::SeqCst);
+    }
+
+    /// See [`Self::set_behind`].
+    pub fn is_behind(&self) -> bool {
+        self.is_behind.load(Ordering::SeqCst)
     }
 
     /// Who this server is.

@@ -6,11 +6,12 @@ use std::io;
 use std::path::Path;
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
-use aws_lc_rs::rand;
+use aws_lc_rs::{hmac, rand};
 
 /// The key that seals passwords and private keys of this site.
 pub struct SecretKey {
     key: LessSafeKey,
+    mac: hmac::Key,
 }
 
 impl std::fmt::Debug for SecretKey {
@@ -23,7 +24,7 @@ impl SecretKey {
     /// From its 32 bytes.
     pub fn new(bytes: &[u8; 32]) -> Self {
         let key = UnboundKey::new(&AES_256_GCM, bytes).expect("AES-256 takes 32 bytes");
-        Self { key: LessSafeKey::new(key) }
+        Self { key: LessSafeKey::new(key), mac: hmac::Key::new(hmac::HMAC_SHA256, bytes) }
     }
 
     /// Reads `secret.key`, or makes it (mode 0600, in one step, so that no crash leaves half
@@ -53,6 +54,14 @@ impl SecretKey {
             )),
             Err(error) => Err(error),
         }
+    }
+
+    /// Eight bytes by which whoever has this key knows again what it made. `context` names what for.
+    pub fn mark(&self, context: &str, bytes: &[u8]) -> [u8; 8] {
+        let tag = hmac::sign(&self.mac, &[context.as_bytes(), &[0], bytes].concat());
+        let mut mark = [0; 8];
+        mark.copy_from_slice(&tag.as_ref()[..8]);
+        mark
     }
 
     /// Seals a secret. `context` names what it is for; it must be given again to open it.

@@ -209,7 +209,11 @@ impl Keeper {
     }
 
     fn step(&self, state: &mut State, event: Event) -> Result<bool, Error> {
-        let actions = state.roles.step(self.clock.steady_seconds(), event);
+        let now = self.clock.steady_seconds();
+        let actions = state.roles.step(now, event);
+        let ours = state.roles.heartbeat();
+        let is_heard = state.theirs.as_ref().is_some_and(|(beat, at)| now - at < super::roles::SILENCE && !beat.heartbeat.role.serves());
+        self.site.set_behind(state.pairing.is_some() && (!is_heard || ours.standing.assignment == Assignment::Standby));
         self.act(state, actions)
     }
 
