@@ -534,15 +534,14 @@ impl Keeper {
 
     /// The server stops: gives its last facts away, so that the other one serves at once.
     pub fn stop(&self) {
-        let is_paired = {
+        {
             let mut state = self.lock();
+            if state.pairing.is_none() {
+                return;
+            }
             if let Err(error) = self.step(&mut state, Event::Stopping) {
                 tracing::warn!(%error, "the stop cannot be kept");
             }
-            state.pairing.is_some()
-        };
-        if !is_paired {
-            return;
         }
         const PAUSE: Duration = Duration::from_millis(20);
         for _ in 0..(super::roles::SHORTLY * 50) {

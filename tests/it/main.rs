@@ -17,6 +17,7 @@ mod durability;
 mod error_codes;
 mod exactness;
 mod facts;
+mod failovers;
 mod hostile_http;
 mod licenses_and_codes;
 mod main_job;

@@ -1,0 +1,345 @@
+//! The primary's machine is gone from one moment to the next, its disk with it: devices go on with
+//! the standby, and everything that anybody acknowledged is there exactly once (architecture §4).
+//!
+//! `TOLLKEEPER_FULL=1` plays twenty rounds and two hundred kills; else one and a dozen.
+#![expect(clippy::print_stderr, reason = "the figures of a long proof")]
+
+use std::collections::HashMap;
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use rusqlite::{Connection, OpenFlags};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tollkeeper::client::transport::{CaPin, Method, Timeouts, Transport};
+use tollkeeper::clock::{Clock as _, SystemClock};
+use tollkeeper::licensing::LicenseItem;
+use tollkeeper::store::rebuild;
+use uuid::Uuid;
+
+use crate::support::{Device, Process, Vendor, full_strength, tollkeeper};
+
+const THREADS: usize = 12;
+const REPORTS_A_REQUEST: usize = 3;
+
+/// A port that is free now. Both servers must come back under the address that the other one knows.
+fn free_address() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address")
+}
+
+fn serve(data: &Path, address: SocketAddr) -> Process {
+    let mut command = tollkeeper(&["serve", "--data", &data.display().to_string(), "--listen", &address.to_string()]);
+    command.env("TOLLKEEPER_LIMITS_DEVICE_REQUESTS_PER_MINUTE", "0").env("TOLLKEEPER_SERVER_URLS", format!("https://{address}"));
+    Process::start(command, data)
+}
+
+fn try_admin(data: &Path, method: Method, path: &str, body: Option<Value>) -> Option<Value> {
+    let reply = Transport::unix(data.join("admin.sock")).request(method, &format!("/api/v1/admin/{path}"), body.as_ref()).ok()?;
+    assert!(reply.is_success(), "{path}: {}", String::from_utf8_lossy(&reply.body));
+    Some(if reply.body.is_empty() { Value::Null } else { reply.json().unwrap_or_else(|_| Value::String(String::from_utf8_lossy(&reply.body).into_owned())) })
+}
+
+fn admin(data: &Path, method: Method, path: &str, body: Option<Value>) -> Value {
+    try_admin(data, method, path, body).expect("the server answers")
+}
+
+fn until<T>(what: &str, seconds: u64, mut look: impl FnMut() -> Option<T>) -> T {
+    let began = Instant::now();
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(began.elapsed() < Duration::from_secs(seconds), "never: {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+fn standing(data: &Path) -> Option<Value> {
+    try_admin(data, Method::Get, "standby", None)
+}
+
+/// Two servers, paired and licensed.
+struct Two {
+    _dir: TempDir,
+    data: [PathBuf; 2],
+    addresses: [SocketAddr; 2],
+    processes: [Option<Process>; 2],
+    ca: String,
+}
+
+impl Two {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().expect("directory");
+        let (data, addresses) = (["a", "b"].map(|name| dir.path().join(name)), [free_address(), free_address()]);
+        let mut two = Self { _dir: dir, data, addresses, processes: [None, None], ca: String::new() };
+        two.start(0);
+        two.start(1);
+        let vendor = Vendor::new();
+        std::fs::write(two.data[0].join("vendors/vendor.pub"), vendor.key.verifying_key().to_spki_pem()).expect("written");
+        let invitation = admin(&two.data[0], Method::Post, "standby/invite", None);
+        let body = json!({"url": format!("https://{}", addresses[0]), "token": invitation["token"]});
+        admin(&two.data[1], Method::Post, "standby/join", Some(body));
+        two.processes[1].as_mut().expect("runs").wait_until_ready(2);
+        let item: LicenseItem = Vendor::item(json!({"item_id": 1, "product": "dbr", "charge_way": "scan", "quota": 1_000_000_000_u64,
+            "valid_from": "2020-01-01T00:00:00Z", "valid_to": "2099-12-31T23:59:59Z"}));
+        let request = admin(&two.data[0], Method::Get, "request", None);
+        let now = SystemClock.now_seconds();
+        let file = vendor.activate(vendor.new_license(100, "216998", vec![item], now), request.as_str().expect("text"), now);
+        admin(&two.data[0], Method::Post, "licenses", Some(json!({"file": file})));
+        until("the standby follows", 30, || {
+            standing(&two.data[1]).filter(|told| told["this"]["doing"] == "following" && told["partner"]["heard_seconds_ago"].is_i64())
+        });
+        admin(&two.data[0], Method::Post, "standby/sync", None);
+        two.ca = std::fs::read_to_string(two.data[0].join("tls/ca.pem")).expect("the authority");
+        two
+    }
+
+    fn start(&mut self, which: usize) {
+        self.processes[which] = Some(serve(&self.data[which], self.addresses[which]));
+    }
+
+    fn transport(&self, which: usize) -> Transport {
+        let timeouts = Timeouts { connect: Duration::from_secs(2), whole: Duration::from_secs(10) };
+        Transport::pinned_within(&format!("https://{}", self.addresses[which]), CaPin::Pem(self.ca.clone()), timeouts).expect("transport")
+    }
+}
+
+/// A device that does what the client library does: keeps what is not safe, and sends it again.
+struct Worker {
+    device: Device,
+    ways: [Transport; 2],
+    at: usize,
+    /// Reports that are not safe yet: with who took them, and in which of its facts.
+    kept: HashMap<String, (Value, Option<(String, u64)>)>,
+    /// Every report that some server said it has.
+    acknowledged: Vec<String>,
+    units: u64,
+    /// The names of the two servers in answers, once they are known.
+    origins: [Option<String>; 2],
+}
+
+impl Worker {
+    fn new(ways: [Transport; 2]) -> Self {
+        Self {
+            device: Device::new(ways[0].clone(), "216998-100"),
+            ways,
+            at: 0,
+            kept: HashMap::new(),
+            acknowledged: Vec::new(),
+            units: 0,
+            origins: [None, None],
+        }
+    }
+
+    fn post(&self, path: &str, body: &Value) -> Option<Value> {
+        let reply = self.ways[self.at].post_json(path, body, &[]).ok()?;
+        // Not now is an answer; anything else would be one for ever.
+        assert!(reply.is_success() || reply.status == 503, "{path}: {}", String::from_utf8_lossy(&reply.body));
+        reply.is_success().then(|| reply.json().expect("JSON"))
+    }
+
+    fn authorize(&mut self) -> bool {
+        let Some(answer) = self.post("/api/v1/authorize", &self.device.request()) else { return false };
+        self.device.authorization = answer["authorization"].as_str().map(str::to_owned);
+        self.device.ticket = answer["ticket"].as_str().map(str::to_owned);
+        self.learn(&answer);
+        true
+    }
+
+    /// Forgets what is safe.
+    fn learn(&mut self, answer: &Value) {
+        let is_safe = |taken: &Option<(String, u64)>| taken.as_ref().is_some_and(|(origin, sequence)| answer["safe"][origin].as_u64() >= Some(*sequence));
+        self.kept.retain(|_, (_, taken)| !is_safe(taken));
+    }
+
+    fn record(&mut self) {
+        for n in 0..REPORTS_A_REQUEST {
+            let report = self.device.scans(SystemClock.now_seconds() - 400 - 180 * n as i64, json!({"QR Code": n + 1}));
+            self.units += n as u64 + 1;
+            self.kept.insert(report["report_id"].as_str().expect("an id").to_owned(), (report, None));
+        }
+    }
+
+    /// Whether the server that is asked now said that it has this report.
+    fn is_here(&self, taken: &Option<(String, u64)>) -> bool {
+        taken.as_ref().is_some_and(|(origin, _)| Some(origin) == self.origins[self.at].as_ref())
+    }
+
+    /// Sends what this server has not said that it has; whether it has all of it.
+    fn send(&mut self) -> bool {
+        let mut reports: Vec<Value> = self.kept.values().filter(|(_, taken)| !self.is_here(taken)).map(|(report, _)| report.clone()).collect();
+        let is_all = reports.len() <= 500;
+        reports.truncate(500);
+        if reports.is_empty() {
+            return true;
+        }
+        let Some(answer) = self.post("/api/v1/reports", &self.device.report_body(&reports)) else { return false };
+        assert_eq!(answer["rejected"], json!([]));
+        let (origin, sequence) = (answer["origin"].as_str().expect("a server").to_owned(), answer["sequence"].as_u64().expect("a number"));
+        self.origins[self.at] = Some(origin.clone());
+        for id in ["accepted", "duplicate"].iter().flat_map(|list| answer[*list].as_array().expect("a list")) {
+            let id = id.as_str().expect("an id").to_owned();
+            if let Some((_, taken)) = self.kept.get_mut(&id) {
+                *taken = Some((origin.clone(), sequence));
+                self.acknowledged.push(id);
+            }
+        }
+        self.learn(&answer);
+        is_all
+    }
+}
+
+/// One round; how long devices waited, and how many requests a second there were.
+fn play_round(seed: u64) -> (Duration, u64) {
+    let mut two = Two::new();
+    let (stop, dead, requests) = (AtomicBool::new(false), AtomicBool::new(false), AtomicU64::new(0));
+    let load = Duration::from_millis(1_500 + seed % 2_500);
+    let ways = [two.transport(0), two.transport(1)];
+    let (workers, waited) = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..THREADS)
+            .map(|_| {
+                let mut worker = Worker::new(ways.clone());
+                let (stop, dead, requests) = (&stop, &dead, &requests);
+                scope.spawn(move || {
+                    while !worker.authorize() {
+                        std::thread::sleep(Duration::from_millis(10));
+                    }
+                    while !dead.load(Ordering::SeqCst) {
+                        worker.record();
+                        if !worker.send() {
+                            break;
+                        }
+                        requests.fetch_add(1, Ordering::Relaxed);
+                    }
+                    let began = Instant::now();
+                    worker.at = 1;
+                    while !worker.authorize() {
+                        assert!(began.elapsed() < Duration::from_secs(60), "nobody serves");
+                        std::thread::sleep(Duration::from_millis(50));
+                    }
+                    let waited = began.elapsed();
+                    // The next cycle, and one with something new.
+                    for _ in 0..3 {
+                        worker.record();
+                        while !worker.send() {
+                            std::thread::sleep(Duration::from_millis(50));
+                        }
+                    }
+                    stop.store(true, Ordering::SeqCst);
+                    (worker, waited)
+                })
+            })
+            .collect();
+        std::thread::sleep(load);
+        two.processes[0].take().expect("runs").kill();
+        std::fs::remove_dir_all(&two.data[0]).expect("the disk is gone");
+        dead.store(true, Ordering::SeqCst);
+        let done: Vec<(Worker, Duration)> = threads.into_iter().map(|thread| thread.join().expect("a device")).collect();
+        let waited = done.iter().map(|(_, waited)| *waited).max().unwrap_or_default();
+        (done.into_iter().map(|(worker, _)| worker).collect::<Vec<_>>(), waited)
+    });
+    let usage = admin(&two.data[1], Method::Get, "statistics", None);
+    let expected: u64 = workers.iter().map(|worker| worker.units).sum();
+    assert_eq!(usage["total"].as_u64(), Some(expected), "each report exactly once");
+    two.processes[1].take().expect("runs").kill();
+    let database = Connection::open_with_flags(two.data[1].join("tollkeeper.db"), OpenFlags::SQLITE_OPEN_READ_WRITE).expect("opens");
+    let mut find = database.prepare("SELECT COUNT(*) FROM reports WHERE report_id = ?1").expect("prepared");
+    for id in workers.iter().flat_map(|worker| &worker.acknowledged) {
+        let id: Uuid = id.parse().expect("an id");
+        assert_eq!(find.query_row([id.as_bytes()], |row| row.get::<_, i64>(0)).expect("counted"), 1, "{id} was acknowledged");
+    }
+    drop(find);
+    rebuild::verify(&database).expect("the journal and the tables agree");
+    (waited, requests.load(Ordering::Relaxed) * 1_000 / load.as_millis() as u64)
+}
+
+#[test]
+fn the_primary_and_its_disk_are_gone_and_every_acknowledged_report_is_there_exactly_once() {
+    let rounds = if full_strength() { 20 } else { 1 };
+    let results: Vec<(Duration, u64)> = (0..rounds).map(|_| play_round(Uuid::new_v4().as_u64_pair().0)).collect();
+    let slowest = results.iter().map(|(waited, _)| *waited).max().unwrap_or_default();
+    let rates: Vec<u64> = results.iter().map(|(_, rate)| *rate).collect();
+    eprintln!("{rounds} failovers: devices waited at most {slowest:?}; requests a second before the kill: {rates:?}");
+    assert!(slowest <= Duration::from_secs(35), "{slowest:?}");
+}
+
+fn find_serving(two: &Two) -> Option<usize> {
+    (0..2).find(|which| standing(&two.data[*which]).is_some_and(|told| told["this"]["serving"] == true))
+}
+
+/// What is under way when a server is killed.
+const WORKS: &[&str] = &["backup", "sync", "restore", "serve"];
+
+#[test]
+fn whatever_is_under_way_when_a_server_is_killed_it_goes_on_whole() {
+    let rounds = if full_strength() { 200 } else { 12 };
+    let mut two = Two::new();
+    let mut worker = Worker::new([two.transport(0), two.transport(1)]);
+    let mut killed: HashMap<&str, u32> = HashMap::new();
+    for round in 0..rounds {
+        // Who serves may change at any moment.
+        until("the device is served", 60, || {
+            worker.at = find_serving(&two)?;
+            worker.authorize().then_some(())
+        });
+        // Two disks that are lost at the same time are lost.
+        until("both hold the same", 60, || {
+            let reply = Transport::unix(two.data[find_serving(&two)?].join("admin.sock")).request(Method::Post, "/api/v1/admin/standby/sync", None).ok()?;
+            reply.is_success().then_some(())
+        });
+        for _ in 0..20 {
+            worker.record();
+            until("its reports are taken", 60, || {
+                worker.at = find_serving(&two)?;
+                worker.send().then_some(())
+            });
+        }
+        let work = WORKS[round % WORKS.len()];
+        let victim = (Uuid::new_v4().as_u64_pair().0 % 2) as usize;
+        let data = two.data[victim].clone();
+        let pause = Duration::from_micros(Uuid::new_v4().as_u64_pair().0 % 120_000);
+        let begun = std::thread::spawn(move || match work {
+            "backup" => drop(Transport::unix(data.join("admin.sock")).request(Method::Post, "/api/v1/admin/backups", Some(&json!({})))),
+            "sync" => drop(Transport::unix(data.join("admin.sock")).request(Method::Post, "/api/v1/admin/standby/sync", None)),
+            "restore" => {
+                let listing = try_admin(&data, Method::Get, "backups", None);
+                let name = listing
+                    .and_then(|listing| listing["files"].as_array()?.iter().find(|file| file["reason"] != "replaced")?["name"].as_str().map(str::to_owned));
+                if let Some(name) = name {
+                    drop(Transport::unix(data.join("admin.sock")).request(Method::Post, &format!("/api/v1/admin/backups/{name}/restore"), Some(&json!({}))));
+                }
+            }
+            _ => {}
+        });
+        std::thread::sleep(pause);
+        two.processes[victim].take().expect("runs").kill();
+        begun.join().expect("asked");
+        *killed.entry(work).or_default() += 1;
+        two.start(victim);
+    }
+    until("one serves and the other follows", 90, || {
+        let told = [standing(&two.data[0])?, standing(&two.data[1])?];
+        let serving = told.iter().filter(|told| told["this"]["serving"] == true).count();
+        (serving == 1 && told.iter().all(|told| told["partner"]["heard_seconds_ago"].as_i64().is_some_and(|ago| ago < 10))).then_some(())
+    });
+    worker.at = find_serving(&two).expect("one serves");
+    until("the device is served", 60, || worker.authorize().then_some(()));
+    // A restored server tells what it lost; this device sends again whatever it has still.
+    worker.kept.values_mut().for_each(|(_, taken)| *taken = None);
+    until("its reports are taken", 60, || worker.send().then_some(()));
+    admin(&two.data[worker.at], Method::Post, "standby/sync", None);
+    for which in 0..2 {
+        let usage = admin(&two.data[which], Method::Get, "statistics", None);
+        assert_eq!(usage["total"].as_u64(), Some(worker.units), "server {which}");
+    }
+    for which in 0..2 {
+        assert!(two.processes[which].take().expect("runs").terminate().success());
+    }
+    let open = |which: usize| Connection::open(two.data[which].join("tollkeeper.db")).expect("opens");
+    let (a, b) = (open(0), open(1));
+    rebuild::verify(&a).expect("the journal and the tables agree");
+    rebuild::verify(&b).expect("the journal and the tables agree");
+    eprintln!("{rounds} kills, by what was under way: {killed:?}");
+}
