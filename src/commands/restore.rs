@@ -17,7 +17,7 @@ use crate::documents::{random_uuid, remove_file, replace_file};
 use crate::licensing::ClientUuid;
 use crate::protocol::lost::Seen;
 use crate::store::snapshot::{self, Contents, Depth};
-use crate::store::{Command, Error, Ledger, devices, facts, local};
+use crate::store::{Command, Error, Ledger, devices, local};
 
 /// The directory in which the next database lies ready.
 const INCOMING: &str = "incoming";
@@ -92,8 +92,12 @@ pub fn stage(data: &Path, backup: &Path, passphrase: Option<&str>) -> Result<Con
     fs::create_dir(&incoming).map_err(|error| failed(&incoming, &error))?;
     let database = incoming.join("tollkeeper.db");
     snapshot::copy(backup, &database, |_, _| true)?;
+    let kept = rows_of_this_machine(data, &secret)?;
     let name = backup.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
-    snapshot::put_local(&database, &[(RESTORED_ROW, format!("the backup {name} was restored").as_bytes())])?;
+    let reason = format!("the backup {name} was restored");
+    let mut rows: Vec<(&str, &[u8])> = kept.iter().map(|(name, value)| (*name, value.as_slice())).collect();
+    rows.push((RESTORED_ROW, reason.as_bytes()));
+    snapshot::put_local(&database, &rows)?;
     replace_file(&incoming.join("secret.key"), &secret, 0o600).map_err(|error| document(&error))?;
     replace_file(&incoming.join(READY), b"", 0o600).map_err(|error| document(&error))?;
     Ok(contents)
@@ -108,6 +112,24 @@ pub fn stage_as_it_is(data: &Path, database: &Path, secret: &[u8]) -> Result<(),
     let next = incoming.join("tollkeeper.db");
     fs::rename(database, &next).map_err(|error| failed(database, &error))?;
     replace_file(&incoming.join(READY), b"", 0o600).map_err(|error| document(&error))
+}
+
+/// What does not go back with the database: who the partner is, and which of the two serves. Nothing
+/// where there is no database yet, or another server's.
+fn rows_of_this_machine(data: &Path, secret: &[u8]) -> Result<Vec<(&'static str, Vec<u8>)>, Error> {
+    let Ok(connection) = snapshot::open_copy(&data.join("tollkeeper.db")) else { return Ok(Vec::new()) };
+    let Ok(secret) = <&[u8; 32]>::try_from(secret).map(SecretKey::new) else { return Ok(Vec::new()) };
+    let is_own = local::find(&connection, IDENTITY_ROW)?.is_some_and(|sealed| secret.open(IDENTITY_ROW, &sealed).is_some());
+    if !is_own {
+        return Ok(Vec::new());
+    }
+    let mut rows = Vec::new();
+    for name in ["partner", "role", "epoch"] {
+        if let Some(value) = local::find(&connection, name)? {
+            rows.push((name, value));
+        }
+    }
+    Ok(rows)
 }
 
 fn find_secret(data: &Path, backup: &Path, passphrase: Option<&str>) -> Result<Vec<u8>, Error> {
@@ -204,7 +226,9 @@ pub(super) fn notice_loss(ledger: &mut Ledger<'_>, client: ClientUuid, seen: &Se
         return Ok(());
     }
     let (origin, head) = (ledger.origin(), ledger.sequence());
-    let Some(told) = seen.get(&origin.to_string()).copied().filter(|told| *told > head && *told < head + facts::GAP) else { return Ok(()) };
+    // No server gives a number above the time in microseconds.
+    let most = ledger.next_stamp().max(0) as u64;
+    let Some(told) = seen.get(&origin.to_string()).copied().filter(|told| *told > head && *told < most) else { return Ok(()) };
     let (catalog, now) = (ledger.catalog()?, ledger.now());
     let is_early = catalog.gaps().iter().any(|gap| gap.origin == origin && now - gap.at < PAUSE_SECONDS);
     if is_early || !devices::is_known(ledger, client)? {

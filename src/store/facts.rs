@@ -17,10 +17,6 @@ mod body;
 
 pub use body::*;
 
-/// How far above the last fact that is left a server counts on after facts were lost: more than it
-/// can have recorded since.
-pub const GAP: u64 = 1_000_000_000;
-
 /// The hash of a link of the chain, or of the nothing before the first.
 pub type Hash = [u8; 32];
 
@@ -93,7 +89,10 @@ pub fn record(ledger: &mut Ledger<'_>, body: &Body) -> Result<u64, Error> {
 /// that no number is ever used twice. Returns the sequence of the fact that says so.
 pub fn raise(ledger: &mut Ledger<'_>, reason: &str) -> Result<u64, Error> {
     let after = ledger.head().sequence;
-    record_as(ledger, after + GAP, &Body::SequenceRaised(SequenceRaised { after, reason: reason.to_owned() }))
+    // No server records more than one fact in a microsecond, so the time is above every number that
+    // was ever given, also where the same backup was restored a moment ago.
+    let sequence = (ledger.next_stamp().max(0) as u64).max(after + 1);
+    record_as(ledger, sequence, &Body::SequenceRaised(SequenceRaised { after, reason: reason.to_owned() }))
 }
 
 fn record_as(ledger: &mut Ledger<'_>, sequence: u64, body: &Body) -> Result<u64, Error> {
@@ -118,7 +117,7 @@ pub fn replay(ledger: &mut Ledger<'_>, fact: &Fact) -> Result<(), Error> {
         _ => match find(connection, origin, fact.sequence)? {
             Some(held) if held.hash == fact.hash => return Ok(()),
             Some(_) => return Err(Error::Chain(format!("there are two facts {} of {origin}: one of its copies was changed", fact.sequence))),
-            None => find_or_start(connection, origin, fact.sequence - 1)?,
+            None => find_or_start(connection, origin, raised.as_ref().map_or(fact.sequence - 1, |raised| raised.after))?,
         },
     };
     let before = before.ok_or_else(|| Error::Chain(format!("fact {} of {origin} follows one that is not here", fact.sequence)))?;
@@ -145,7 +144,7 @@ pub(super) fn reapply(ledger: &mut Ledger<'_>, fact: &Fact) -> Result<(), Error>
 
 fn check_link(before: &Head, fact: &Fact, raised: Option<&SequenceRaised>) -> Result<(), Error> {
     let follows = match raised {
-        Some(raised) => raised.after == before.sequence && fact.sequence == raised.after + GAP,
+        Some(raised) => raised.after == before.sequence && fact.sequence > raised.after,
         _ => fact.sequence == before.sequence + 1,
     };
     let expected = link(&before.hash, fact.origin, fact.sequence, fact.stamp, &fact.kind, &fact.json);

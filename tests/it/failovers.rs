@@ -148,8 +148,17 @@ impl Worker {
         true
     }
 
-    /// Forgets what is safe.
+    /// Sends again what was lost, and forgets what is safe.
     fn learn(&mut self, answer: &Value) {
+        let is_lost = |origin: &String, sequence: u64| {
+            let ranges = answer["lost"][origin].as_array().into_iter().flatten();
+            ranges.into_iter().any(|range| (range[0].as_u64()..=range[1].as_u64()).contains(&Some(sequence)))
+        };
+        for (_, taken) in self.kept.values_mut() {
+            if taken.as_ref().is_some_and(|(origin, sequence)| is_lost(origin, *sequence)) {
+                *taken = None;
+            }
+        }
         let is_safe = |taken: &Option<(String, u64)>| taken.as_ref().is_some_and(|(origin, sequence)| answer["safe"][origin].as_u64() >= Some(*sequence));
         self.kept.retain(|_, (_, taken)| !is_safe(taken));
     }
@@ -269,6 +278,22 @@ fn find_serving(two: &Two) -> Option<usize> {
     (0..2).find(|which| standing(&two.data[*which]).is_some_and(|told| told["this"]["serving"] == true))
 }
 
+/// Waits, and tells how the two stand when that is in vain.
+fn until_of<T>(two: &Two, what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let began = Instant::now();
+    until(what, 600, || {
+        let found = look();
+        if found.is_none() && began.elapsed() > Duration::from_secs(60) {
+            if let Some(folder) = std::env::var_os("TOLLKEEPER_KEEP") {
+                std::process::Command::new("cp").arg("-r").arg(two.data[0].parent().expect("a folder")).arg(folder).status().expect("copied");
+            }
+            let log = |which: usize| two.processes[which].as_ref().map(Process::log).unwrap_or_default();
+            panic!("never: {what}\n{:?}\n{:?}\n{}\n{}", standing(&two.data[0]), standing(&two.data[1]), log(0), log(1));
+        }
+        found
+    })
+}
+
 /// What is under way when a server is killed.
 const WORKS: &[&str] = &["backup", "sync", "restore", "serve"];
 
@@ -280,18 +305,18 @@ fn whatever_is_under_way_when_a_server_is_killed_it_goes_on_whole() {
     let mut killed: HashMap<&str, u32> = HashMap::new();
     for round in 0..rounds {
         // Who serves may change at any moment.
-        until("the device is served", 60, || {
+        until_of(&two, "the device is served", || {
             worker.at = find_serving(&two)?;
             worker.authorize().then_some(())
         });
         // Two disks that are lost at the same time are lost.
-        until("both hold the same", 60, || {
+        until_of(&two, "both hold the same", || {
             let reply = Transport::unix(two.data[find_serving(&two)?].join("admin.sock")).request(Method::Post, "/api/v1/admin/standby/sync", None).ok()?;
             reply.is_success().then_some(())
         });
         for _ in 0..20 {
             worker.record();
-            until("its reports are taken", 60, || {
+            until_of(&two, "its reports are taken", || {
                 worker.at = find_serving(&two)?;
                 worker.send().then_some(())
             });
@@ -319,16 +344,16 @@ fn whatever_is_under_way_when_a_server_is_killed_it_goes_on_whole() {
         *killed.entry(work).or_default() += 1;
         two.start(victim);
     }
-    until("one serves and the other follows", 90, || {
+    until_of(&two, "one serves and the other follows", || {
         let told = [standing(&two.data[0])?, standing(&two.data[1])?];
         let serving = told.iter().filter(|told| told["this"]["serving"] == true).count();
         (serving == 1 && told.iter().all(|told| told["partner"]["heard_seconds_ago"].as_i64().is_some_and(|ago| ago < 10))).then_some(())
     });
     worker.at = find_serving(&two).expect("one serves");
-    until("the device is served", 60, || worker.authorize().then_some(()));
+    until_of(&two, "the device is served", || worker.authorize().then_some(()));
     // A restored server tells what it lost; this device sends again whatever it has still.
     worker.kept.values_mut().for_each(|(_, taken)| *taken = None);
-    until("its reports are taken", 60, || worker.send().then_some(()));
+    until_of(&two, "its reports are taken", || worker.send().then_some(()));
     admin(&two.data[worker.at], Method::Post, "standby/sync", None);
     for which in 0..2 {
         let usage = admin(&two.data[which], Method::Get, "statistics", None);

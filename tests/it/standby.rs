@@ -372,3 +372,30 @@ impl Pair {
         assert_eq!(self.b.admin_get("standby")["this"]["doing"], json!("following"));
     }
 }
+
+#[test]
+fn a_backup_that_is_restored_twice_gives_no_number_twice() {
+    let mut pair = Pair::licensed(vec![Vendor::scan_item(1)]);
+    let mut device = pair.a.device("216998-100");
+    device.authorize().expect("granted");
+    pair.a.admin(Method::Post, "backups", Some(json!({})));
+    until("the backup", || pair.a.admin_get("backups")["running"].is_null().then_some(()));
+    let listing = until("the backup", || Some(pair.a.admin_get("backups")).filter(|listing| listing["files"][0]["name"].is_string()));
+    let name = listing["files"][0]["name"].as_str().expect("a name").to_owned();
+    let mut sum = 0;
+    for round in 1..=3 {
+        device = at(&device, &pair.a);
+        device.authorize().expect("granted");
+        device.report(&[device.scans(pair.a.now() - 400, json!({"QR Code": round}))]).expect("taken");
+        sum += round;
+        pair.exchange();
+        pair.a.admin(Method::Post, &format!("backups/{name}/restore"), Some(json!({})));
+        // Not even the time to be told of the one before.
+        pair.a.break_down();
+        pair.start_a();
+        pair.wait(5);
+        pair.settle();
+        pair.are_equal();
+        assert_eq!(pair.a.item(1)["used"], json!(sum), "round {round}");
+    }
+}

@@ -298,8 +298,8 @@ pub struct DeviceReset {
     pub by: String,
 }
 
-/// See [`Body::SequenceRaised`]. Its own sequence lies [`super::GAP`] above `after`; in between are
-/// the facts that were lost, of which the partner may have some. Its hash follows that of `after`.
+/// See [`Body::SequenceRaised`]. Its own sequence lies far above `after`; in between are the facts that
+/// were lost, of which the partner may have some. Its hash follows that of `after`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SequenceRaised {
     /// The last fact that was still there.
