@@ -113,6 +113,7 @@ pub fn run(args: &SandboxArgs) -> Result<(), Failure> {
 pub fn start(data: Option<PathBuf>, listen: &[String], http: &[String]) -> Result<Started, Failure> {
     let refused = |error: SettingsError| Failure(error.to_string());
     let mut settings = Settings::for_data(data.clone().unwrap_or_else(|| "sandbox".into()));
+    settings.backup.every_minutes = 0;
     settings.listen = listen.to_vec();
     settings.http = http.to_vec();
     // Where the clock stands still, a minute never ends.

@@ -42,17 +42,29 @@ valid_to = 2099-12-31
 
 /** A server with the license 100 of organization 216998. */
 export class AdminSite {
-  static async start(test) {
-    const site = new AdminSite();
-    site.folder = await folder(test);
-    site.data = join(site.folder, 'data');
+  static async start(test, listen) {
+    const site = await AdminSite.#new(test);
     await writeFile(join(site.folder, 'items.toml'), ITEMS);
     await site.run('vendor', 'keygen', '--out', 'vendor');
     await site.run('license', 'request', '--out', 'site.req');
     await site.run('vendor', 'issue', '--key', 'vendor/vendor.key', '--items', 'items.toml', '--out', 'new.lic');
     await site.run('vendor', 'activate', '--key', 'vendor/vendor.key', '--license', 'new.lic', '--request', 'site.req', '--out', 'site.lic');
     await site.run('license', 'import', 'site.lic');
-    await site.#serve(test);
+    await site.#serve(test, listen);
+    return site;
+  }
+
+  /** A server on which nothing was set up. */
+  static async startEmpty(test, listen) {
+    const site = await AdminSite.#new(test);
+    await site.#serve(test, listen);
+    return site;
+  }
+
+  static async #new(test) {
+    const site = new AdminSite();
+    site.folder = await folder(test);
+    site.data = join(site.folder, 'data');
     return site;
   }
 
@@ -72,8 +84,9 @@ export class AdminSite {
     assert.equal(await new Promise((resolve) => child.on('exit', resolve)), 0);
   }
 
-  async #serve(test) {
-    const child = spawn(program, ['serve', '--listen', '127.0.0.1:0', '--http', '127.0.0.1:0'], { ...this.#options, stdio: ['ignore', 'ignore', 'pipe'] });
+  /** A server that begins anew would take another free port, so it may be told its own. */
+  async #serve(test, listen = '127.0.0.1:0') {
+    const child = spawn(program, ['serve', '--listen', listen, '--http', '127.0.0.1:0'], { ...this.#options, stdio: ['ignore', 'ignore', 'pipe'] });
     let log = '';
     await new Promise((resolve, reject) => {
       child.stderr.on('data', (chunk) => {

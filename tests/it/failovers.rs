@@ -368,3 +368,38 @@ fn whatever_is_under_way_when_a_server_is_killed_it_goes_on_whole() {
     rebuild::verify(&b).expect("the journal and the tables agree");
     eprintln!("{rounds} kills, by what was under way: {killed:?}");
 }
+
+#[test]
+fn a_server_that_is_killed_while_it_joins_or_is_joined_goes_on_joining() {
+    let rounds = if full_strength() { 25 } else { 2 };
+    for round in 0..rounds {
+        let dir = tempfile::tempdir().expect("directory");
+        let (data, addresses) = (["a", "b"].map(|name| dir.path().join(name)), [free_address(), free_address()]);
+        let mut processes = [0, 1].map(|which| Some(serve(&data[which], addresses[which])));
+        let vendor = Vendor::new();
+        std::fs::write(data[0].join("vendors/vendor.pub"), vendor.key.verifying_key().to_spki_pem()).expect("written");
+        let now = SystemClock.now_seconds();
+        let request = admin(&data[0], Method::Get, "request", None);
+        let item: LicenseItem = Vendor::item(json!({"item_id": 1, "product": "dbr", "charge_way": "scan", "quota": 1_000}));
+        let file = vendor.activate(vendor.new_license(100, "216998", vec![item], now), request.as_str().expect("text"), now);
+        admin(&data[0], Method::Post, "licenses", Some(json!({"file": file})));
+        let invitation = admin(&data[0], Method::Post, "standby/invite", None);
+        admin(&data[1], Method::Post, "standby/join", Some(json!({"url": format!("https://{}", addresses[0]), "token": invitation["token"]})));
+        for _ in 0..3 {
+            std::thread::sleep(Duration::from_micros(Uuid::new_v4().as_u64_pair().0 % 250_000));
+            let victim = (Uuid::new_v4().as_u64_pair().0 % 2) as usize;
+            processes[victim].take().expect("runs").kill();
+            processes[victim] = Some(serve(&data[victim], addresses[victim]));
+        }
+        until("the new server follows", 90, || {
+            standing(&data[1]).filter(|told| told["this"]["doing"] == "following" && told["partner"]["heard_seconds_ago"].is_i64())
+        });
+        until("both hold the same", 60, || {
+            let reply = Transport::unix(data[1].join("admin.sock")).request(Method::Post, "/api/v1/admin/standby/sync", None).ok()?;
+            reply.is_success().then_some(())
+        });
+        assert_eq!(admin(&data[0], Method::Get, "licenses", None), admin(&data[1], Method::Get, "licenses", None), "round {round}");
+        let left: Vec<_> = std::fs::read_dir(&data[1]).expect("read").map(|entry| entry.expect("entry").file_name()).collect();
+        assert!(!left.iter().any(|name| name == "joining" || name == "incoming"), "{left:?}");
+    }
+}

@@ -18,6 +18,7 @@ mod error_codes;
 mod exactness;
 mod facts;
 mod failovers;
+mod full_disk;
 mod hostile_http;
 mod licenses_and_codes;
 mod main_job;
