@@ -403,3 +403,45 @@ fn a_server_that_is_killed_while_it_joins_or_is_joined_goes_on_joining() {
         assert!(!left.iter().any(|name| name == "joining" || name == "incoming"), "{left:?}");
     }
 }
+
+/// A standby keeps up with a primary under full load: two minutes of it are synchronised in ten
+/// seconds after their end.
+#[test]
+fn after_a_time_of_full_load_the_standby_has_everything_in_ten_seconds() {
+    let load = Duration::from_secs(if full_strength() { 120 } else { 5 });
+    let two = Two::new();
+    let told = |which: usize| standing(&two.data[which]).expect("told");
+    let facts = || told(0)["this"]["facts"].as_u64().expect("a number");
+    let (before, ways) = (facts(), [two.transport(0), two.transport(1)]);
+    let most = AtomicU64::new(0);
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..THREADS)
+            .map(|_| {
+                let mut worker = Worker::new(ways.clone());
+                scope.spawn(move || {
+                    let began = Instant::now();
+                    while !worker.authorize() {}
+                    while began.elapsed() < load {
+                        worker.record();
+                        assert!(worker.send());
+                        worker.kept.clear();
+                    }
+                })
+            })
+            .collect();
+        while threads.iter().any(|thread| !thread.is_finished()) {
+            most.fetch_max(told(0)["partner"]["lacks"].as_u64().unwrap_or(0), Ordering::Relaxed);
+            std::thread::sleep(Duration::from_millis(200));
+        }
+    });
+    let (came, began) = (facts() - before, Instant::now());
+    admin(&two.data[0], Method::Post, "standby/sync", None);
+    let taken = began.elapsed();
+    assert_eq!((&told(1)["partner"]["ahead"], &told(0)["facts_at_risk"]), (&json!(0), &json!(0)));
+    let rate = came as f64 / load.as_secs_f64();
+    eprintln!(
+        "{came} facts came in {load:?}, {rate:.0}/s; at most {} were on one server alone; {taken:?} after the end both had all",
+        most.load(Ordering::Relaxed)
+    );
+    assert!(taken <= Duration::from_secs(10), "{taken:?}");
+}
