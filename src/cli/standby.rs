@@ -152,9 +152,8 @@ fn join(url: String, token: String, data: &DataArg) -> Result<(), Failure> {
     let admin = Admin::open(data, Create::Allowed)?;
     admin.tell(Method::Post, "standby/join", Some(&JoinBody { url, token }))?;
     let mut told = String::new();
-    loop {
-        // The server may be beginning anew at this very moment.
-        let Ok(answer) = admin.get::<StandbyAnswer>("standby") else { break };
+    // One that does not answer is beginning anew at this very moment.
+    while let Ok(answer) = admin.get::<StandbyAnswer>("standby") {
         let Some(progress) = answer.joining else { break };
         let line = match progress.step.as_str() {
             "done" => break,

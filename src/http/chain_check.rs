@@ -8,6 +8,7 @@ use actix_web::web::Data;
 use serde::{Deserialize, Serialize};
 
 use super::Context;
+use crate::commands::exceptions::Trouble;
 use crate::store::{Error, facts};
 
 /// How the check stands.
@@ -85,7 +86,11 @@ impl ChainCheck {
                 Ok(checked) => State::InOrder { ended_at, checked },
                 // What cannot be read as a fact was damaged or put there by somebody, too.
                 Err(Error::Chain(detail) | Error::Corrupt(detail) | Error::Other(detail)) => {
-                    tracing::error!(detail, "the journal is not in order");
+                    shared.exceptions.raise(
+                        Trouble::Journal,
+                        ended_at,
+                        format!("the journal is not in order ({detail}): stop the server and restore a backup"),
+                    );
                     State::Broken { ended_at, detail }
                 }
                 Err(error) => State::Failed { ended_at, detail: error.to_string() },

@@ -120,7 +120,7 @@ async fn pair_with(context: &Data<Context>, body: &PairRequest, now: i64) -> Res
         ca_key_pem: context.authority.ca_key_pem.clone(),
         secret: URL_SAFE_NO_PAD.encode(secret),
         vendors: context.site.list_vendors().iter().map(|(_, key)| key.to_spki_pem()).collect(),
-        epoch: context.keeper.epoch(),
+        epoch: context.keeper.assigned_in(),
     })
 }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::Job;
 use crate::commands::backup::{Backups, Reason};
 use crate::commands::exceptions::{Exceptions, Trouble};
+use crate::store::Error;
 
 /// Until it is tried again after a failure, in seconds.
 const RETRY_SECONDS: i64 = 20;
@@ -35,9 +36,14 @@ impl Job for BackupJob {
             Ok(copy) => {
                 tracing::debug!(backup = copy.name, bytes = copy.bytes, "made a backup");
                 self.exceptions.clear(Trouble::Backup);
+                // A backup that was made was checked: every page, and every link of the chain.
+                self.exceptions.clear(Trouble::Journal);
                 now + self.period
             }
             Err(error) => {
+                if matches!(error, Error::Chain(_) | Error::Corrupt(_)) {
+                    self.exceptions.raise(Trouble::Journal, now, format!("the database is not in order: {error}"));
+                }
                 self.exceptions.raise(Trouble::Backup, now, format!("no backup can be made: {error}"));
                 now + RETRY_SECONDS
             }

@@ -228,7 +228,7 @@ impl Keeper {
     }
 
     /// The epoch in which this server's assignment was made.
-    pub fn epoch(&self) -> u64 {
+    pub fn assigned_in(&self) -> u64 {
         self.lock().roles.heartbeat().standing.assigned_in
     }
 
@@ -425,10 +425,8 @@ impl Keeper {
         match &taken {
             Ok(_) => {
                 self.exceptions.clear(Trouble::Sync);
-                self.exceptions.clear(Trouble::Journal);
             }
             Err(ExchangeError::Link(LinkError::Silent(_))) => {}
-            Err(ExchangeError::Store(error @ (Error::Chain(_) | Error::Corrupt(_)))) => self.exceptions.raise(Trouble::Journal, now, error.to_string()),
             Err(error) => self.exceptions.raise(Trouble::Sync, now, format!("facts cannot be taken from the partner: {error}")),
         }
         let told = taken.map_err(|error| error.to_string());

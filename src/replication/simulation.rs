@@ -150,7 +150,7 @@ impl Site {
 
     /// Commands and expectations, such as `crash:0 run:29 serves:1`.
     fn play(&mut self, script: &str) {
-        for (word, value) in script.split(' ').map(|command| command.split_once(':').unwrap()) {
+        for (word, value) in script.split(' ').map(|command| command.split_once(':').expect("as the script says")) {
             let number = value.parse().unwrap_or(0);
             match word {
                 "run" => (0..number).for_each(|_| self.second()),

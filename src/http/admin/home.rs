@@ -9,10 +9,11 @@ use super::item_use;
 use crate::http::Context;
 use crate::http::admin_api::alerts::{self, AlertRow, Severity};
 use crate::http::admin_api::items::Stock;
+use crate::http::admin_api::{backups, servers};
 use crate::http::caller::Caller;
 use crate::licensing::grace;
 use crate::store::statistics::{self, Scope};
-use crate::store::{Error, Reader, facts};
+use crate::store::{Error, Reader};
 
 /// Items that end within so many days are named.
 const SOON_DAYS: i64 = 30;
@@ -28,6 +29,12 @@ struct HomePage {
     worries: Vec<Worry>,
     ending: Vec<Ending>,
     facts: String,
+    /// What this server is and does.
+    role: String,
+    /// The other one, and when facts were last exchanged.
+    partner: String,
+    /// How long ago the last backup was made.
+    backup: String,
 }
 
 /// A number that moves.
@@ -88,10 +95,9 @@ struct Found {
     codes: usize,
     has_devices: bool,
     ending: Vec<Ending>,
-    facts: u64,
 }
 
-fn read(reader: &Reader, stock: &Stock, now: i64, origin: crate::licensing::ServerUuid) -> Result<Found, Error> {
+fn read(reader: &Reader, stock: &Stock, now: i64) -> Result<Found, Error> {
     let catalog = &stock.catalog;
     let today = now.div_euclid(86_400);
     let scope = Scope { codes: catalog.all_codes(), item: None, is_concurrent: false };
@@ -117,7 +123,6 @@ fn read(reader: &Reader, stock: &Stock, now: i64, origin: crate::licensing::Serv
         codes: catalog.codes().len(),
         has_devices: granted > 0 || statistics::read_first_day(reader, &scope)?.is_some(),
         ending,
-        facts: facts::head(reader, origin)?.sequence,
     })
 }
 
@@ -127,7 +132,8 @@ pub async fn show(caller: Caller, context: Data<Context>, request: HttpRequest) 
     let now = context.clock.now_seconds();
     let origin = context.site.uuid();
     let stock = Stock::take(&context).await?;
-    let found = context.read(move |reader| read(reader, &stock, now, origin)).await?;
+    let found = context.read(move |reader| read(reader, &stock, now)).await?;
+    let (standing, backup) = (servers::standing(&context).await?, backups::latest(&context).await?);
     let worries: Vec<Worry> = alerts::current(&context).await?.into_iter().map(Worry::of).collect();
     let figures = vec![
         Figure {
@@ -149,8 +155,21 @@ pub async fn show(caller: Caller, context: Data<Context>, request: HttpRequest) 
         next: find_next(&context, &found),
         worries,
         ending: found.ending,
-        facts: number(found.facts),
+        facts: number(standing.this.facts),
+        role: format!("{}, {}", standing.this.role, standing.this.doing.replace('_', " ")),
+        partner: standing.partner.as_ref().map_or_else(|| "none".to_owned(), partner_text),
+        backup: backup.map_or_else(|| "none yet".to_owned(), |copy| distance(copy.made_at - now)),
     })?)
+}
+
+fn partner_text(partner: &servers::PartnerRow) -> String {
+    match (&partner.doing, partner.heard_seconds_ago) {
+        (Some(doing), Some(ago)) if ago < 30 => {
+            let sync = partner.last_sync_at.as_deref().map_or_else(String::new, |at| format!(", last sync {} UTC", at.replace('T', " ").replace('Z', "")));
+            format!("{}{sync}", doing.replace('_', " "))
+        }
+        _ => "silent".to_owned(),
+    }
 }
 
 fn find_next(context: &Context, found: &Found) -> Option<NextStep> {
