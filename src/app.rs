@@ -27,7 +27,7 @@ use crate::http::admin_api::standby::go_on_joining;
 use crate::http::caller::TOKEN_USES_ROW;
 use crate::http::chain_check::ChainCheck;
 use crate::http::rate_limit::{self, RateLimit};
-use crate::http::replication::Outgoing;
+use crate::http::replication::{Outgoing, remove_leftover};
 use crate::http::restart::Restart;
 use crate::http::sandbox::Sandbox;
 use crate::http::server::{self, Listeners, Running};
@@ -40,6 +40,7 @@ use crate::jobs::{Job, Jobs};
 use crate::licensing::ServerUuid;
 use crate::replication::join::Joining;
 use crate::replication::keeper::{Keeper, Means};
+use crate::replication::partner::PARTNER_ROW;
 use crate::settings::Settings;
 use crate::store::catalog::Catalog;
 use crate::store::{self, Store, facts, local, open, preferences};
@@ -145,6 +146,7 @@ impl App {
         if restore::take_staged(data, &backups).map_err(broken)? {
             tracing::warn!("another database was put in place of this server's; the old one is among the backups");
         }
+        remove_leftover(data);
         if open::needs_migration(&path).map_err(broken)? {
             let copy = backups.make(Reason::Upgrade).map_err(broken)?;
             tracing::info!(backup = copy.name, "the database is brought to a newer version; this is how it was");
@@ -179,11 +181,12 @@ impl App {
         let bound = if https_addresses.is_empty() { &http_addresses } else { &https_addresses };
         let server_urls = find_urls(settings, extent, bound, &connection)?;
         let sessions = load_sessions(&connection)?;
+        let was_paired = local::find(&connection, PARTNER_ROW).map_err(broken)?.is_some();
         let rate_limits = preferences::read(&connection, names::RATE_LIMITS).map_err(broken)?.unwrap_or(rate_limit::of_settings(&settings.limits));
         let loss = restore::find_loss(&connection, facts::head(&connection, origin).map_err(broken)?.sequence, watch::read_mark(data)).map_err(broken)?;
         let store = Arc::new(Store::start(&path, connection, origin, Arc::clone(&clock), settings.limits.queue).map_err(broken)?);
         if let Some(reason) = loss {
-            store.writer().submit_blocking(RaiseSequence { reason }).map_err(broken)?;
+            store.writer().submit_blocking(RaiseSequence { reason, above: watch::read_mark(data) }).map_err(broken)?;
         }
 
         let admin_socket = match extent {
@@ -207,7 +210,8 @@ impl App {
             sync_seconds: settings.standby.sync_seconds,
         })
         .map_err(broken)?;
-        partners.ask(keeper.pairing().is_some());
+        // Also one that has left: it is told so when it comes back.
+        partners.ask(was_paired);
         if extent == Extent::AdminOnly && keeper.role_name() == "primary" {
             // Nobody ticks here, and there are no devices to be served: commands need not wait.
             site.set_duty(None);
@@ -251,7 +255,10 @@ impl App {
         let jobs = Jobs::start(work, &clock).map_err(|error| StartError::Listen(format!("a thread cannot be started: {error}")))?;
         let patience = Duration::from_secs(settings.limits.shutdown_seconds);
         let http = server::start(context.clone(), listeners, Some(tls_config)).map_err(|error| StartError::Listen(error.to_string()))?;
-        if extent == Extent::Server && context.joining.is_begun() && context.keeper.pairing().is_none() {
+        if context.keeper.pairing().is_some() {
+            context.joining.forget();
+        }
+        if extent == Extent::Server && context.joining.is_begun() {
             go_on_joining(&context).map_err(|failure| StartError::Listen(failure.detail().to_owned()))?;
         }
         Ok(Self { http, jobs, context, https: https_addresses, plain: http_addresses, admin_socket, patience, _lock: lock })

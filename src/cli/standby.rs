@@ -127,6 +127,10 @@ pub fn run(command: StandbyCommand) -> Result<(), Failure> {
         StandbyCommand::Leave { force, data } => {
             open(&data)?.tell(Method::Post, "standby/leave", Some(&LeaveBody { force }))?;
             output::line("The two servers are no pair any more.");
+            if force {
+                output::line("If the other one was not reached, it learns that when it reaches this server again; else run");
+                output::line("`tollkeeper standby leave --force` there before it serves anybody.");
+            }
             Ok(())
         }
     }

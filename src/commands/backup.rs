@@ -104,7 +104,8 @@ impl Backups {
     /// Those of a data directory. What a crash left half made goes.
     pub fn of(data: &Path, directory: PathBuf, policy: Policy, clock: Arc<dyn Clock>) -> Self {
         let leftovers = fs::read_dir(&directory).into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path()));
-        for path in leftovers.filter(|path| path.extension().is_some_and(|extension| extension == "part")) {
+        let is_ours = |path: &PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().strip_suffix(PART).and_then(read_name).is_some());
+        for path in leftovers.filter(is_ours) {
             // Whoever lacks the right to remove it will hear of that from the next backup.
             let _ = fs::remove_file(path);
         }
@@ -148,19 +149,28 @@ impl Backups {
     /// There is no room, the directory cannot be written, the copy is damaged, or another one is
     /// being made.
     pub fn make(&self, reason: Reason) -> Result<Copy, Error> {
+        self.make_with(reason, |_| Ok(()))
+    }
+
+    /// The same; `finish` is given the path of the copy, and belongs to the work: there is no backup
+    /// when it fails.
+    ///
+    /// # Errors
+    /// As [`Self::make`], and what `finish` says.
+    pub fn make_with(&self, reason: Reason, finish: impl FnOnce(&Path) -> Result<(), Error>) -> Result<Copy, Error> {
         let _alone = self.hold()?;
         let now = self.clock.now_seconds();
         self.standing_now().running = Some(Progress { step: "copying", done: 0, all: 0 });
-        let made = self.try_make(reason, now);
+        let made = self.try_make(reason, now, finish);
         let mut standing = self.standing_now();
         standing.running = None;
         standing.last = Some((now, made.as_ref().map(|copy| copy.name.clone()).map_err(ToString::to_string)));
         made
     }
 
-    fn try_make(&self, reason: Reason, now: i64) -> Result<Copy, Error> {
+    fn try_make(&self, reason: Reason, now: i64, finish: impl FnOnce(&Path) -> Result<(), Error>) -> Result<Copy, Error> {
         fs::create_dir_all(&self.directory).map_err(|error| self.trouble(&error))?;
-        self.check_room()?;
+        self.check_room(&self.directory)?;
         let name = self.free_name(reason, now);
         let (part, path) = (self.directory.join(format!("{name}{PART}")), self.directory.join(&name));
         let tell = |step, done, all| self.standing_now().running = Some(Progress { step, done, all });
@@ -168,7 +178,7 @@ impl Backups {
             tell("copying", done, all);
             true
         });
-        let checked = written.and_then(|()| snapshot::verify(&part, Depth::Pages, |facts| tell("checking", facts, 0)));
+        let checked = written.and_then(|()| snapshot::verify(&part, Depth::Pages, |facts| tell("checking", facts, 0))).and_then(|_| finish(&path));
         if let Err(error) = checked {
             // Half a backup is none.
             let _ = fs::remove_file(&part);
@@ -192,14 +202,18 @@ impl Backups {
         Error::Io(format!("{}: {error}", self.directory.display()))
     }
 
-    fn check_room(&self) -> Result<(), Error> {
+    /// Whether a copy of the database fits into a directory.
+    ///
+    /// # Errors
+    /// It does not.
+    pub fn check_room(&self, directory: &Path) -> Result<(), Error> {
         let size = |path: &Path| fs::metadata(path).map_or(0, |metadata| metadata.len());
         let needed = size(&self.database) + size(&self.database.with_extension("db-wal"));
-        let free = free_bytes(&self.directory).map_err(|error| self.trouble(&error))?;
+        let free = free_bytes(directory).map_err(|error| self.trouble(&error))?;
         if free < needed + ROOM_LEFT {
             let megabytes = |bytes: u64| bytes.div_ceil(1 << 20);
-            let (directory, free, needed) = (self.directory.display(), megabytes(free), megabytes(needed + ROOM_LEFT));
-            return Err(Error::Io(format!("{directory} has {free} MB free and a backup needs {needed} MB: make room, or keep fewer backups")));
+            let (directory, free, needed) = (directory.display(), megabytes(free), megabytes(needed + ROOM_LEFT));
+            return Err(Error::Io(format!("{directory} has {free} MB free and a copy of the database needs {needed} MB: make room, or keep fewer backups")));
         }
         Ok(())
     }

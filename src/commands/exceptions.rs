@@ -17,6 +17,8 @@ pub enum Trouble {
     Partner,
     /// Facts cannot be exchanged with the partner.
     Sync,
+    /// The clocks of the two servers differ.
+    Clock,
     /// Facts of this server were lost.
     FactsLost,
 }
@@ -30,6 +32,7 @@ impl Trouble {
             Self::Journal => "journal_broken",
             Self::Partner => "partner_silent",
             Self::Sync => "sync_failing",
+            Self::Clock => "clocks_apart",
             Self::FactsLost => "facts_lost",
         }
     }

@@ -36,6 +36,12 @@ fn document(error: &crate::documents::Error) -> Error {
     Error::Io(error.to_string())
 }
 
+/// Makes a directory into which only its owner may look.
+pub fn make_private_directory(path: &Path) -> Result<(), Error> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|error| failed(path, &error))
+}
+
 /// `secret.key` beside a backup, under a passphrase.
 #[derive(Serialize, Deserialize)]
 struct SealedSecret {
@@ -89,7 +95,7 @@ pub fn stage(data: &Path, backup: &Path, passphrase: Option<&str>) -> Result<Con
     check_secret(backup, &secret)?;
     let incoming = data.join(INCOMING);
     discard(&incoming)?;
-    fs::create_dir(&incoming).map_err(|error| failed(&incoming, &error))?;
+    make_private_directory(&incoming)?;
     let database = incoming.join("tollkeeper.db");
     snapshot::copy(backup, &database, |_, _| true)?;
     let kept = rows_of_this_machine(data, &secret)?;
@@ -107,7 +113,7 @@ pub fn stage(data: &Path, backup: &Path, passphrase: Option<&str>) -> Result<Con
 pub fn stage_as_it_is(data: &Path, database: &Path, secret: &[u8]) -> Result<(), Error> {
     let incoming = data.join(INCOMING);
     discard(&incoming)?;
-    fs::create_dir(&incoming).map_err(|error| failed(&incoming, &error))?;
+    make_private_directory(&incoming)?;
     replace_file(&incoming.join("secret.key"), secret, 0o600).map_err(|error| document(&error))?;
     let next = incoming.join("tollkeeper.db");
     fs::rename(database, &next).map_err(|error| failed(database, &error))?;
@@ -173,7 +179,13 @@ pub fn take_staged(data: &Path, backups: &Backups) -> Result<bool, Error> {
     let (database, next) = (data.join("tollkeeper.db"), incoming.join("tollkeeper.db"));
     if next.exists() {
         if database.exists() {
-            snapshot::set_aside(&database, &backups.place(Reason::Replaced)?)?;
+            let aside = backups.place(Reason::Replaced).and_then(|place| snapshot::set_aside(&database, &place));
+            if let Err(error) = aside {
+                // The server must start, whatever is wrong with the directory of backups.
+                let place = data.join(format!("tollkeeper-{}-replaced.db", random_uuid().simple()));
+                tracing::error!(%error, place = %place.display(), "the old database cannot be kept among the backups; it is kept here");
+                snapshot::set_aside(&database, &place)?;
+            }
         }
         let secret = incoming.join("secret.key");
         if secret.exists() {
@@ -201,6 +213,8 @@ pub fn find_loss(connection: &rusqlite::Connection, sequence: u64, marked: u64) 
 pub struct RaiseSequence {
     /// How it was found out.
     pub reason: String,
+    /// A number that is known to have been given.
+    pub above: u64,
 }
 
 impl Command for RaiseSequence {
@@ -210,7 +224,7 @@ impl Command for RaiseSequence {
         ledger.put_local(RESTORED_ROW, b"")?;
         // What is set from now on must win over what was set in the facts that were lost.
         ledger.enter_epoch(ledger.epoch() + 1)?;
-        let sequence = ledger.raise_sequence(&self.reason)?;
+        let sequence = ledger.raise_sequence(&self.reason, self.above)?;
         tracing::warn!(reason = self.reason, sequence, "facts of this server were lost; it counts on from above them");
         Ok(sequence)
     }
@@ -235,5 +249,5 @@ pub(super) fn notice_loss(ledger: &mut Ledger<'_>, client: ClientUuid, seen: &Se
         return Ok(());
     }
     let reason = format!("device {client} was told of fact {told}, but the journal ends at {head}: an older copy of the database was put in its place");
-    RaiseSequence { reason }.execute(ledger).map(drop)
+    RaiseSequence { reason, above: told }.execute(ledger).map(drop)
 }

@@ -21,7 +21,7 @@ use crate::commands::preferences::Remember;
 use crate::documents::random_uuid;
 use crate::protocol::ErrorCode;
 use crate::replication::join::{PairAnswer, PairRequest, SnapshotAnswer};
-use crate::replication::keeper::Beat;
+use crate::replication::keeper::{Beat, CLOCKS_APART_SECONDS};
 use crate::replication::partner::{Holding, INVITATION_ROW, Invitation, Keep, Pairing, Partner, Pass};
 use crate::replication::roles::Heartbeat;
 use crate::replication::{exchange, page};
@@ -49,6 +49,14 @@ fn partner_of(context: &Context, request: &HttpRequest) -> Result<std::sync::Arc
     Ok(pairing)
 }
 
+/// A former partner, who shows a certificate of the site that is not the partner's, hears how this
+/// server stands: so it learns that the two are no pair any more.
+fn farewell(context: &Context, request: &HttpRequest) -> Option<HttpResponse> {
+    let shown = request.conn_data::<ShownCertificate>()?;
+    let is_partner = context.keeper.pairing().is_some_and(|pairing| pairing.partner.certificate_sha256 == shown.0);
+    (!is_partner).then(|| HttpResponse::Gone().json(context.keeper.farewell()))
+}
+
 /// SHA-256 of a token, hex.
 pub fn digest_of(token: &str) -> String {
     fingerprint_of(token.as_bytes())
@@ -69,6 +77,9 @@ pub async fn pair(context: Data<Context>, request: HttpRequest, payload: Payload
     }
     if body.server.uuid == context.site.uuid() {
         return Err(Failure::malformed("server", "is this server itself: run `standby join` on the other machine"));
+    }
+    if (body.time - now).abs() > CLOCKS_APART_SECONDS {
+        return Err(Failure::malformed("time", "of the new server is more than a minute from this one's: set the clocks of both machines right"));
     }
     if body.urls.is_empty() {
         return Err(Failure::malformed("urls", "is empty: set 'server_urls' on the new server"));
@@ -108,7 +119,8 @@ async fn pair_with(context: &Data<Context>, body: &PairRequest, now: i64) -> Res
     let partner = Partner { server: body.server.clone(), urls: body.urls.clone(), certificate_sha256: their_sha256, paired_at: now };
     let pairing = Pairing { partner, pass: ours };
     let keeper = context.keeper.clone();
-    let begun = actix_web::web::block(move || keeper.begin_as_primary(pairing)).await.map_err(|_| Error::Stopped)?;
+    let token = digest_of(&body.token);
+    let begun = actix_web::web::block(move || keeper.begin_as_primary(pairing, &token)).await.map_err(|_| Error::Stopped)?;
     begun.map_err(|detail| refuse(StatusCode::CONFLICT, detail))?;
     context.partners.ask(true);
     let this = crate::documents::RequestServer::of(context.site.identity(), "");
@@ -126,8 +138,13 @@ async fn pair_with(context: &Data<Context>, body: &PairRequest, now: i64) -> Res
 
 /// `POST /heartbeat`
 pub async fn heartbeat(context: Data<Context>, request: HttpRequest, payload: Payload) -> Result<HttpResponse, Failure> {
+    if let Some(farewell) = farewell(&context, &request) {
+        return Ok(farewell);
+    }
     partner_of(&context, &request)?;
     let theirs: Beat = read_json(&context, &request, payload).await?;
+    // It follows: the copy that it took is not needed any more.
+    forget_snapshot(&context);
     let keeper = context.keeper.clone();
     let ours = actix_web::web::block(move || {
         keeper.hear(theirs);
@@ -140,9 +157,10 @@ pub async fn heartbeat(context: Data<Context>, request: HttpRequest, payload: Pa
 pub async fn facts(context: Data<Context>, request: HttpRequest, payload: Payload) -> Result<HttpResponse, Failure> {
     partner_of(&context, &request)?;
     let Holding { held } = read_json(&context, &request, payload).await?;
-    context.keeper.hear_held(&held);
+    let keeper = context.keeper.clone();
     let bytes = context
         .read(move |reader| {
+            keeper.hear_held(&held);
             let facts = exchange::page_for(reader, &held)?;
             page::write(&facts).map_err(|error| Error::Io(error.to_string()))
         })
@@ -165,7 +183,6 @@ pub async fn leave(context: Data<Context>, request: HttpRequest, payload: Payloa
     let theirs: Heartbeat = read_json(&context, &request, payload).await?;
     let keeper = context.keeper.clone();
     actix_web::web::block(move || keeper.end(theirs)).await.map_err(|_| Error::Stopped)??;
-    context.partners.ask(false);
     Ok(HttpResponse::Ok().json(json!({})))
 }
 
@@ -225,7 +242,10 @@ pub async fn begin_snapshot(context: Data<Context>, request: HttpRequest, payloa
         let path = outgoing_path(&shared);
         // An older one, if any.
         let _ = std::fs::remove_file(&path);
-        let copied = snapshot::copy(&shared.data.join("tollkeeper.db"), &path, |_, _| true)
+        let copied = shared
+            .backups
+            .check_room(&shared.data)
+            .and_then(|()| snapshot::copy(&shared.data.join("tollkeeper.db"), &path, |_, _| true))
             .and_then(|()| std::fs::metadata(&path).map_err(|error| Error::Io(error.to_string())));
         *shared.outgoing.lock() = match copied {
             Ok(metadata) => OutgoingState::Ready { id: random_uuid().to_string(), bytes: metadata.len() },
@@ -263,9 +283,18 @@ pub async fn snapshot_part(context: Data<Context>, request: HttpRequest, id: Pat
 }
 
 /// Forgets the copy that a standby took, once it follows.
-pub fn forget_snapshot(context: &Context) {
-    *context.outgoing.lock() = OutgoingState::None;
-    let _ = std::fs::remove_file(outgoing_path(context));
+fn forget_snapshot(context: &Context) {
+    let mut state = context.outgoing.lock();
+    if matches!(*state, OutgoingState::Ready { .. }) {
+        *state = OutgoingState::None;
+        // One that stays is removed at the next start.
+        let _ = std::fs::remove_file(outgoing_path(context));
+    }
+}
+
+/// At the start: one that was left over.
+pub fn remove_leftover(data: &std::path::Path) {
+    let _ = std::fs::remove_file(data.join(OUTGOING));
 }
 
 /// Keeps an invitation; `None` takes it back.

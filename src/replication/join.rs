@@ -4,6 +4,7 @@
 
 use std::fs::{self, OpenOptions};
 use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -17,6 +18,7 @@ use super::link::{BASE, Link, LinkError};
 use super::partner::{PARTNER_ROW, Pairing, Partner, Pass};
 use super::roles::{Assignment, Standing};
 use crate::client::transport::{CaPin, Timeouts, Transport};
+use crate::commands::restore::make_private_directory;
 use crate::commands::{Site, restore};
 use crate::documents::secret::SecretKey;
 use crate::documents::{RequestServer, VerifyingKey, remove_file, replace_file};
@@ -40,6 +42,8 @@ pub struct PairRequest {
     pub urls: Vec<String>,
     /// Its program's version.
     pub version: String,
+    /// Its time, seconds since 1970.
+    pub time: i64,
 }
 
 /// What it gets.
@@ -135,6 +139,17 @@ impl Joining {
         self.data.join(DIRECTORY)
     }
 
+    /// Joining is at its end, or was given up: its plan holds secrets.
+    pub fn forget(&self) {
+        // What cannot be removed is tried again at the next start.
+        let _ = fs::remove_dir_all(self.directory());
+    }
+
+    /// It is about to begin.
+    pub fn announce(&self) {
+        self.tell("waiting", 0, 0, None);
+    }
+
     /// Whether it was begun and is not at its end.
     pub fn is_begun(&self) -> bool {
         self.directory().join(PLAN).exists()
@@ -181,7 +196,7 @@ impl Joining {
 
     fn keep(&self, plan: &Plan) -> Result<(), Error> {
         let directory = self.directory();
-        fs::create_dir_all(&directory).map_err(|error| failed(&directory, &error))?;
+        make_private_directory(&directory)?;
         let json = serde_json::to_vec(plan).map_err(|error| Error::Other(error.to_string()))?;
         replace_file(&directory.join(PLAN), &json, 0o600).map_err(|error| document(&error))
     }
@@ -241,7 +256,7 @@ impl Joining {
             plan.snapshot.clone_from(&copy.id);
             self.keep(plan).map_err(|error| error.to_string())?;
         }
-        let mut file = OpenOptions::new().create(true).append(true).open(part).map_err(|error| failed(part, &error).to_string())?;
+        let mut file = OpenOptions::new().create(true).append(true).mode(0o600).open(part).map_err(|error| failed(part, &error).to_string())?;
         let mut done = file.metadata().map_err(|error| failed(part, &error).to_string())?.len();
         while done < copy.bytes {
             if self.is_given_up() {
@@ -275,6 +290,11 @@ impl Joining {
         for pem in &answer.vendors {
             let key = VerifyingKey::from_spki_pem(pem).map_err(|error| document(&error))?;
             replace_file(&vendors.join(format!("{}.pub", key.kid())), key.to_spki_pem().as_bytes(), 0o644).map_err(|error| document(&error))?;
+        }
+        // Nobody has seen the few facts of before: it begins to count with the copy.
+        match fs::remove_file(self.data.join("sequence.mark")) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(failed(&self.data, &error)),
+            _ => {}
         }
         restore::stage_as_it_is(&self.data, part, &bytes)?;
         remove_file(&self.directory().join(PLAN)).map_err(|error| document(&error))?;

@@ -1,7 +1,7 @@
 //! Does what the roles say: serves devices or refuses them, tells the partner, exchanges facts with
 //! it, and keeps what must outlive the process. The shell around [`super::roles`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -9,15 +9,19 @@ use serde::{Deserialize, Serialize};
 
 use super::exchange::{self, ExchangeError};
 use super::link::{Link, LinkError};
-use super::partner::{Held, INVITATION_ROW, Keep, PARTNER_ROW, Pairing, count_missing, list_held, safe};
+use super::partner::{Held, Keep, PARTNER_ROW, Pairing, TakeInvitation, count_missing, list_held, safe};
 use super::roles::{Action, Assignment, Event, Heartbeat, Role, Roles, Standing};
 use crate::clock::Clock;
 use crate::commands::Site;
 use crate::commands::exceptions::{Exceptions, Trouble};
 use crate::commands::preferences::Remember;
+use crate::commands::restore::RaiseSequence;
 use crate::licensing::ServerUuid;
 use crate::store::audit::AdminActed;
-use crate::store::{Error, Store, local};
+use crate::store::{Error, Store, facts, local};
+
+/// Why somebody who is not in the license is not made to serve.
+const NOT_LICENSED: &str = "no installed license names the standby, so it could not serve: run `tollkeeper license request` on the primary, send the file to the vendor, and import what comes back";
 
 /// The row of the database that holds this server's [`Standing`].
 pub const ROLE_ROW: &str = "role";
@@ -25,6 +29,8 @@ pub const ROLE_ROW: &str = "role";
 const HEARTBEAT_SECONDS: i64 = 5;
 /// Facts that the partner is ahead by at which they are taken before the next exchange is due.
 const LAG_FACTS: u64 = 5_000;
+/// How far the clocks of the two may be apart.
+pub const CLOCKS_APART_SECONDS: i64 = 60;
 /// Notes that are remembered.
 const NOTES_MAX: usize = 100;
 
@@ -75,6 +81,12 @@ struct State {
     is_telling: bool,
     exchange: Option<u64>,
     notes: Vec<(i64, String)>,
+    undone: VecDeque<Action>,
+}
+
+struct Published {
+    role_name: &'static str,
+    pairing: Option<Arc<Pairing>>,
 }
 
 /// See the module.
@@ -87,6 +99,7 @@ pub struct Keeper {
     urls: Vec<String>,
     sync_seconds: i64,
     state: Mutex<State>,
+    published: RwLock<Arc<Published>>,
     safe: RwLock<Option<Arc<BTreeMap<String, u64>>>>,
     /// Held while facts are taken: once at a time is enough.
     taking: Mutex<()>,
@@ -129,7 +142,19 @@ impl Keeper {
         let (roles, actions) = Roles::start(now, standing);
         let link = pairing.as_ref().and_then(|pairing| Link::to(pairing, &ca_pem).map_err(|error| tracing::error!(%error, "the partner cannot be asked")).ok());
         let (theirs, last_sync, exchange) = (None, None, None);
-        let state = State { roles, pairing, link, theirs, last_sync, synced_at: now, told_at: i64::MIN, is_telling: false, exchange, notes: Vec::new() };
+        let state = State {
+            roles,
+            pairing,
+            link,
+            theirs,
+            last_sync,
+            synced_at: now,
+            told_at: i64::MIN,
+            is_telling: false,
+            exchange,
+            notes: Vec::new(),
+            undone: VecDeque::new(),
+        };
         let is_paired = state.pairing.is_some();
         let keeper = Self {
             site,
@@ -139,6 +164,7 @@ impl Keeper {
             ca_pem,
             urls,
             sync_seconds: sync_seconds.into(),
+            published: RwLock::new(Arc::new(Published { role_name: state.roles.role_name(), pairing: state.pairing.clone() })),
             state: Mutex::new(state),
             safe: RwLock::new(is_paired.then(Arc::default)),
             taking: Mutex::default(),
@@ -151,31 +177,53 @@ impl Keeper {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Does what is to be done, in order. Tells whether it was refused.
+    /// Does what is to be done, in order. What fails is done again at the next tick, before anything
+    /// else: the roles rely on it. Tells whether it was refused.
     fn act(&self, state: &mut State, actions: Vec<Action>) -> Result<bool, Error> {
-        let mut is_refused = false;
-        for action in actions {
-            match action {
-                Action::Save(standing) => {
-                    let json = serde_json::to_vec(&standing).map_err(|error| Error::Other(error.to_string()))?;
-                    self.store.writer().submit_blocking(Keep { rows: vec![(ROLE_ROW, json)], epoch: standing.epoch })?;
-                }
-                Action::Serve(epoch) => {
-                    self.store.writer().submit_blocking(Keep { rows: Vec::new(), epoch })?;
+        let is_refused = actions.contains(&Action::Refused);
+        state.undone.extend(actions);
+        if !state.roles.serving() {
+            // Whatever the disk says, devices are not served by who does not serve.
+            self.site.set_duty(Some(self.refusal(state)));
+        }
+        while let Some(action) = state.undone.front().copied() {
+            self.do_one(state, action)?;
+            state.undone.pop_front();
+        }
+        self.publish(state);
+        Ok(is_refused)
+    }
+
+    fn do_one(&self, state: &mut State, action: Action) -> Result<(), Error> {
+        match action {
+            Action::Save(standing) => {
+                let json = serde_json::to_vec(&standing).map_err(|error| Error::Other(error.to_string()))?;
+                self.store.writer().submit_blocking(Keep { rows: vec![(ROLE_ROW, json)], epoch: standing.epoch })?;
+            }
+            Action::Serve(epoch) => {
+                self.store.writer().submit_blocking(Keep { rows: Vec::new(), epoch })?;
+                if state.roles.serving() {
                     self.site.set_duty(None);
                 }
-                Action::Refuse => {
-                    self.site.set_duty(Some(self.refusal(state)));
-                    // What was taken before that is on disk after this.
-                    self.store.writer().submit_blocking(Keep { rows: Vec::new(), epoch: 0 })?;
-                }
-                Action::ExchangeFacts(number) => state.exchange = Some(number),
-                Action::TellPartner => state.is_telling = true,
-                Action::Note(text) => self.note(state, text),
-                Action::Refused => is_refused = true,
             }
+            // What was taken before that is on disk after this.
+            Action::Refuse => self.store.writer().submit_blocking(Keep { rows: Vec::new(), epoch: 0 })?,
+            Action::ExchangeFacts(number) => state.exchange = Some(number),
+            Action::TellPartner => state.is_telling = true,
+            Action::Note(text) => self.note(state, text),
+            Action::Refused => {}
         }
-        Ok(is_refused)
+        Ok(())
+    }
+
+    /// What others ask for often, and must not wait for while the roles change.
+    fn publish(&self, state: &State) {
+        let fresh = Arc::new(Published { role_name: state.roles.role_name(), pairing: state.pairing.clone() });
+        *self.published.write().unwrap_or_else(PoisonError::into_inner) = fresh;
+    }
+
+    fn published(&self) -> Arc<Published> {
+        Arc::clone(&self.published.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn refusal(&self, state: &State) -> String {
@@ -219,12 +267,12 @@ impl Keeper {
 
     /// The partner, if there is one.
     pub fn pairing(&self) -> Option<Arc<Pairing>> {
-        self.lock().pairing.clone()
+        self.published().pairing.clone()
     }
 
     /// `primary` or `standby`.
     pub fn role_name(&self) -> &'static str {
-        self.lock().roles.role_name()
+        self.published().role_name
     }
 
     /// The epoch in which this server's assignment was made.
@@ -274,6 +322,11 @@ impl Keeper {
         if state.pairing.as_ref().is_none_or(|pairing| pairing.partner.server.uuid != theirs.server) {
             return;
         }
+        // Before anything is recorded under a number that was used.
+        if let Err(error) = self.notice_loss(&theirs.held) {
+            return tracing::error!(%error, "that facts were lost cannot be kept");
+        }
+        self.look_at_clock(theirs.time);
         let wins_ties = self.site.uuid().bytes() < theirs.server.bytes();
         let event = Event::Heard(theirs.heartbeat, wins_ties);
         self.learn_urls(&mut state, &theirs);
@@ -283,6 +336,31 @@ impl Keeper {
         }
         drop(state);
         self.count_safe();
+    }
+
+    /// The partner holds facts of this server that its own journal does not reach: an older copy of
+    /// the database was put in its place.
+    fn notice_loss(&self, theirs: &[Held]) -> Result<(), Error> {
+        let origin = self.site.uuid();
+        let Some(told) = theirs.iter().filter(|held| held.origin == origin).map(|held| held.last).max() else { return Ok(()) };
+        let head = facts::head(&*self.store.reader()?, origin)?.sequence;
+        if told <= head {
+            return Ok(());
+        }
+        let reason =
+            format!("the partner holds fact {told} of this server, but the journal ends at {head}: an older copy of the database was put in its place");
+        self.store.writer().submit_blocking(RaiseSequence { reason, above: told }).map(drop)
+    }
+
+    /// Two servers whose clocks differ would judge by each other's time.
+    fn look_at_clock(&self, theirs: i64) {
+        let now = self.clock.now_seconds();
+        let apart = (theirs - now).abs();
+        if apart > CLOCKS_APART_SECONDS {
+            self.exceptions.raise(Trouble::Clock, now, format!("the clocks of the two servers are {} minutes apart: set both right", (apart + 59) / 60));
+        } else {
+            self.exceptions.clear(Trouble::Clock);
+        }
     }
 
     /// A partner that moved is found again as long as one of the two finds the other.
@@ -297,7 +375,10 @@ impl Keeper {
         });
         let kept = fresh.seal(&self.site).and_then(|sealed| self.store.writer().submit_blocking(Keep { rows: vec![(PARTNER_ROW, sealed)], epoch: 0 }));
         match (kept, Link::to(&fresh, &self.ca_pem)) {
-            (Ok(()), Ok(link)) => (state.pairing, state.link) = (Some(Arc::new(fresh)), Some(link)),
+            (Ok(()), Ok(link)) => {
+                (state.pairing, state.link) = (Some(Arc::new(fresh)), Some(link));
+                self.publish(state);
+            }
             (Err(error), _) => tracing::error!(%error, "the partner's new URLs cannot be kept"),
             (_, Err(error)) => tracing::warn!(%error, "the partner's new URLs cannot be used"),
         }
@@ -366,10 +447,21 @@ impl Keeper {
 
     fn tell(&self) {
         let Some(link) = self.lock().link.clone() else { return };
-        match self.beat().map_err(|error| LinkError::Silent(error.to_string())).and_then(|beat| link.say::<Beat>("/heartbeat", &beat)) {
+        match self.beat().map_err(|error| LinkError::Silent(error.to_string())).and_then(|beat| link.say_quickly::<Beat>("/heartbeat", &beat)) {
             Ok(theirs) => self.hear(theirs),
+            Err(LinkError::Gone(theirs)) => {
+                tracing::warn!("the partner has left; this server is not its partner any more");
+                if let Err(error) = self.end(theirs) {
+                    tracing::error!(%error, "that the partner left cannot be kept");
+                }
+            }
             Err(error) => tracing::debug!(%error, "the partner does not hear"),
         }
+    }
+
+    /// What a former partner is told: how this server stands now.
+    pub fn farewell(&self) -> Heartbeat {
+        self.lock().roles.heartbeat()
     }
 
     /// Exchanges facts, when the roles or the time ask for it.
@@ -427,6 +519,10 @@ impl Keeper {
                 self.exceptions.clear(Trouble::Sync);
             }
             Err(ExchangeError::Link(LinkError::Silent(_))) => {}
+            Err(ExchangeError::Store(error @ Error::Chain(_))) => {
+                let way_out = "one of the two was put back to an older state while it did not reach the other one: restore on it the latest backup of before that (`backup restore`); what it lacks comes back from its partner and from devices";
+                self.exceptions.raise(Trouble::Sync, now, format!("facts cannot be taken from the partner: {error}; {way_out}"));
+            }
             Err(error) => self.exceptions.raise(Trouble::Sync, now, format!("facts cannot be taken from the partner: {error}")),
         }
         let told = taken.map_err(|error| error.to_string());
@@ -441,18 +537,21 @@ impl Keeper {
     ///
     /// # Errors
     /// It has a partner, or is a standby itself.
-    pub fn begin_as_primary(&self, pairing: Pairing) -> Result<(), String> {
+    pub fn begin_as_primary(&self, pairing: Pairing, token_sha256: &str) -> Result<(), String> {
         let told = |error: Error| error.to_string();
         let link = Link::to(&pairing, &self.ca_pem).map_err(|error| error.to_string())?;
-        let rows = vec![(PARTNER_ROW, pairing.seal(&self.site).map_err(told)?), (INVITATION_ROW, Vec::new())];
+        let rows = vec![(PARTNER_ROW, pairing.seal(&self.site).map_err(told)?)];
+        // The first one who shows it uses it up.
+        if !self.store.writer().submit_blocking(TakeInvitation(token_sha256.to_owned())).map_err(told)? {
+            return Err("the token was used already: run `tollkeeper standby invite` again".to_owned());
+        }
         let mut state = self.lock();
-        // One that was invited and never came may come as another one.
-        let is_again = state.theirs.is_none() && state.roles.heartbeat().standing.assignment == Assignment::Primary;
-        if !is_again && self.step(&mut state, Event::Paired(Assignment::Primary, 0)).map_err(told)? {
+        if self.step(&mut state, Event::Paired(Assignment::Primary, 0)).map_err(told)? {
             return Err("this server has a partner already, or is a standby: `tollkeeper standby leave` ends that".to_owned());
         }
         self.store.writer().submit_blocking(Keep { rows, epoch: 0 }).map_err(told)?;
         (state.pairing, state.link, state.theirs) = (Some(Arc::new(pairing)), Some(link), None);
+        self.publish(&state);
         drop(state);
         self.count_safe();
         Ok(())
@@ -463,6 +562,9 @@ impl Keeper {
     /// # Errors
     /// It is no standby.
     pub fn promote(&self) -> Result<(), String> {
+        if !self.site.is_licensed(self.site.uuid()) {
+            return Err(NOT_LICENSED.to_owned());
+        }
         let mut state = self.lock();
         if self.step(&mut state, Event::Promote).map_err(|error| error.to_string())? {
             return Err("only a standby can be promoted, and this server is none".to_owned());
@@ -475,6 +577,9 @@ impl Keeper {
     /// # Errors
     /// It is no primary with a standby that follows.
     pub fn rehearse(&self, seconds: i64) -> Result<(), String> {
+        if self.pairing().is_some_and(|pairing| !self.site.is_licensed(pairing.partner.server.uuid)) {
+            return Err(NOT_LICENSED.to_owned());
+        }
         let mut state = self.lock();
         if self.step(&mut state, Event::RehearsalBegins(seconds)).map_err(|error| error.to_string())? {
             return Err("a failover can be rehearsed only on a primary that serves and whose standby follows: look at `tollkeeper standby status`".to_owned());
@@ -500,7 +605,7 @@ impl Keeper {
         self.forget(&mut state).map_err(|error| error.to_string())?;
         drop(state);
         self.count_safe();
-        match link.say::<serde_json::Value>("/leave", &said) {
+        match link.say_quickly::<serde_json::Value>("/leave", &said) {
             Ok(_) => Ok(()),
             Err(_) if force => Ok(()),
             Err(error) => Err(format!("this server has left, but its partner was not told ({error}): run `tollkeeper standby leave --force` there too")),
@@ -516,6 +621,10 @@ impl Keeper {
         let Some(pairing) = state.pairing.clone() else { return Ok(()) };
         let wins_ties = self.site.uuid().bytes() < pairing.partner.server.uuid.bytes();
         self.step(&mut state, Event::Heard(theirs, wins_ties))?;
+        if matches!(state.roles.heartbeat().standing.assignment, Assignment::Primary | Assignment::Standby) {
+            // It has taken another partner.
+            self.step(&mut state, Event::Left)?;
+        }
         self.forget(&mut state)?;
         drop(state);
         self.count_safe();
@@ -527,6 +636,7 @@ impl Keeper {
     fn forget(&self, state: &mut State) -> Result<(), Error> {
         self.store.writer().submit_blocking(Keep { rows: vec![(PARTNER_ROW, Vec::new())], epoch: 0 })?;
         (state.pairing, state.link, state.theirs, state.exchange) = (None, None, None, None);
+        self.publish(state);
         Ok(())
     }
 
@@ -537,6 +647,7 @@ impl Keeper {
             if state.pairing.is_none() {
                 return;
             }
+            state.link = state.link.take().map(|link| link.in_a_hurry());
             if let Err(error) = self.step(&mut state, Event::Stopping) {
                 tracing::warn!(%error, "the stop cannot be kept");
             }

@@ -87,11 +87,11 @@ pub fn record(ledger: &mut Ledger<'_>, body: &Body) -> Result<u64, Error> {
 
 /// Facts of this server were lost, such as by a restored backup: counts on from far above them, so
 /// that no number is ever used twice. Returns the sequence of the fact that says so.
-pub fn raise(ledger: &mut Ledger<'_>, reason: &str) -> Result<u64, Error> {
+pub fn raise(ledger: &mut Ledger<'_>, reason: &str, above: u64) -> Result<u64, Error> {
     let after = ledger.head().sequence;
     // No server records more than one fact in a microsecond, so the time is above every number that
     // was ever given, also where the same backup was restored a moment ago.
-    let sequence = (ledger.next_stamp().max(0) as u64).max(after + 1);
+    let sequence = (ledger.next_stamp().max(0) as u64).max(after + 1).max(above.saturating_add(1));
     record_as(ledger, sequence, &Body::SequenceRaised(SequenceRaised { after, reason: reason.to_owned() }))
 }
 

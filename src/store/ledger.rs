@@ -110,9 +110,9 @@ impl<'t> Ledger<'t> {
     }
 
     /// Facts of this server were lost: counts on from far above them. Returns the sequence of the
-    /// fact that says so.
-    pub fn raise_sequence(&mut self, reason: &str) -> Result<u64, Error> {
-        facts::raise(self, reason)
+    /// fact that says so, which lies above `above` in any case.
+    pub fn raise_sequence(&mut self, reason: &str, above: u64) -> Result<u64, Error> {
+        facts::raise(self, reason, above)
     }
 
     /// Takes a fact of another server, or one that this one lost.

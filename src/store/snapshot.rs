@@ -92,11 +92,26 @@ pub fn set_aside(database: &Path, target: &Path) -> Result<(), Error> {
     }
     for end in ["-wal", "-shm"] {
         match std::fs::rename(log_of(database, end), log_of(target, end)) {
+            Err(error) if error.kind() == std::io::ErrorKind::CrossesDevices => {
+                std::fs::copy(log_of(database, end), log_of(target, end)).map_err(|error| io(&error))?;
+                std::fs::remove_file(log_of(database, end)).map_err(|error| io(&error))?;
+            }
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(io(&error)),
             _ => {}
         }
     }
-    std::fs::rename(database, target).map_err(|error| io(&error))
+    match std::fs::rename(database, target) {
+        // Another file system: a copy takes its place.
+        Err(error) if error.kind() == std::io::ErrorKind::CrossesDevices => {
+            let copied = std::fs::copy(database, target).and_then(|_| File::open(target)?.sync_all());
+            if let Err(error) = copied {
+                let _ = std::fs::remove_file(target);
+                return Err(io(&error));
+            }
+            std::fs::remove_file(database).map_err(|error| io(&error))
+        }
+        renamed => renamed.map_err(|error| io(&error)),
+    }
 }
 
 /// Opens a copy that nobody writes.

@@ -400,3 +400,74 @@ fn a_backup_that_is_restored_twice_gives_no_number_twice() {
         assert_eq!(pair.a.item(1)["used"], json!(sum), "round {round}");
     }
 }
+
+#[test]
+fn a_partner_that_was_left_while_it_was_down_learns_that_and_does_not_serve() {
+    let mut pair = Pair::licensed(vec![Vendor::scan_item(1)]);
+    pair.b.break_down();
+    assert_eq!(pair.a.try_admin(Method::Post, "standby/leave", Some(json!({}))).status, 409, "its partner does not answer");
+    pair.a.admin(Method::Post, "standby/leave", Some(json!({"force": true})));
+    pair.a.restart();
+    pair.lines[0].lead_to(pair.a.app().https_addresses()[0]);
+    pair.start_b();
+    pair.wait(60);
+    assert_eq!(pair.b.admin_get("standby")["partner"], Value::Null);
+    pair.a.device("216998-100").authorize().expect("granted");
+    assert_eq!(code_of(pair.b.device("216998-100").authorize()), 100);
+}
+
+#[test]
+fn a_primary_that_was_put_back_without_a_word_learns_from_its_partner_what_it_lost() {
+    let mut pair = Pair::licensed(vec![Vendor::scan_item(1)]);
+    let device = {
+        let mut device = pair.a.device("216998-100");
+        device.authorize().expect("granted");
+        device
+    };
+    pair.exchange();
+    pair.a.break_down();
+    let kept = ["tollkeeper.db", "tollkeeper.db-wal", "sequence.mark"].map(|name| (name, std::fs::read(pair.a.data().join(name)).ok()));
+    pair.start_a();
+    pair.settle();
+    let mut device = at(&device, &pair.a);
+    device.authorize().expect("granted");
+    device.report(&[device.scans(pair.a.now() - 400, json!({"QR Code": 7}))]).expect("taken");
+    pair.exchange();
+    // The whole machine goes back to how it was, as from a snapshot: nothing beside the database tells.
+    pair.a.break_down();
+    for name in ["tollkeeper.db", "tollkeeper.db-wal", "tollkeeper.db-shm", "sequence.mark"] {
+        let _ = std::fs::remove_file(pair.a.data().join(name));
+    }
+    for (name, bytes) in kept {
+        if let Some(bytes) = bytes {
+            std::fs::write(pair.a.data().join(name), bytes).expect("written");
+        }
+    }
+    pair.start_a();
+    pair.wait(10);
+    pair.settle();
+    pair.are_equal();
+    assert_eq!(pair.a.item(1)["used"], json!(7));
+    assert!(pair.a.admin_get("audit?action=facts_lost").to_string().contains("the partner holds fact"));
+}
+
+#[test]
+fn whoever_is_not_in_the_license_is_not_made_to_serve() {
+    let lines = [Line::new(), Line::new()];
+    let mut a = Site::with_settings(|settings| settings.server_urls = vec![lines[0].url()]);
+    let vendor = a.trust(Vendor::new());
+    a.import(&vendor, 100, "216998", vec![Vendor::scan_item(1)]);
+    a.restart();
+    lines[0].lead_to(a.app().https_addresses()[0]);
+    let mut b = Site::beside(&a, |settings| settings.server_urls = vec![lines[1].url()]);
+    lines[1].lead_to(b.app().https_addresses()[0]);
+    join(&a, &mut b, &lines);
+    let mut pair = Pair { a, b, lines };
+    pair.settle();
+    for (site, path, body) in [(&pair.b, "standby/promote", json!({})), (&pair.a, "standby/rehearse", json!({"seconds": 60}))] {
+        let refused = site.try_admin(Method::Post, path, Some(body));
+        assert_eq!(refused.status, 409, "{path}");
+        assert!(String::from_utf8_lossy(&refused.body).contains("no installed license names the standby"));
+    }
+    assert_eq!(pair.a.try_admin(Method::Post, "standby/invite", None).status, 409);
+}

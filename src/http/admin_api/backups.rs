@@ -159,8 +159,8 @@ pub async fn begin(context: &Data<Context>, caller: &Caller, body: BackupBody) -
     remember(context, caller, "backup_made", "the database", "").await?;
     let (backups, data) = (context.backups.clone(), context.data.clone());
     let work = move || {
-        let made = backups.make(Reason::Admin).and_then(|copy| match body.passphrase {
-            Some(passphrase) => restore::seal_secret(&data, &backups.directory().join(&copy.name), &passphrase).map(drop),
+        let made = backups.make_with(Reason::Admin, |path| match body.passphrase {
+            Some(passphrase) => restore::seal_secret(&data, path, &passphrase).map(drop),
             None => Ok(()),
         });
         if let Err(error) = made {
@@ -247,6 +247,10 @@ pub async fn make(caller: Caller, context: Data<Context>, request: HttpRequest, 
     (status = "4XX", description = "Refused; `detail` says what to do", body = Problem, content_type = "application/problem+json"),
 ))]
 pub async fn file(caller: Caller, context: Data<Context>, name: Path<String>, request: HttpRequest) -> Result<HttpResponse, Failure> {
+    if !caller.may_change() {
+        let detail = "a backup holds everything, and is for administrators: ask one, or use a token with the scope 'write'";
+        return Err(Failure::new(ErrorCode::NotAuthorized, detail).with_status(StatusCode::FORBIDDEN));
+    }
     let path = path_of(&context, &name)?;
     remember(&context, &caller, "backup_downloaded", &name, "").await?;
     let file = actix_files::NamedFile::open_async(path).await.map_err(|error| Error::Io(error.to_string()))?;

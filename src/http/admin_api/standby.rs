@@ -9,7 +9,6 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::servers::standing;
 use crate::clock::rfc3339;
 use crate::commands::preferences::Remember;
 use crate::commands::site::IDENTITY_ROW;
@@ -84,9 +83,8 @@ pub async fn make_invitation(context: &Data<Context>, caller: &Caller) -> Result
     if let Some(detail) = context.site.find_refusal() {
         return Err(conflict(format!("only a server that serves can invite another one: {detail}")));
     }
-    let heard = standing(context).await?.partner.and_then(|partner| partner.heard_seconds_ago);
-    if heard.is_some() {
-        return Err(conflict("this server has a partner already: `tollkeeper standby leave` ends that"));
+    if context.keeper.pairing().is_some() {
+        return Err(conflict("this server has a partner already: `tollkeeper standby leave` ends that, with --force if that one never came"));
     }
     let mut secret = [0; 32];
     rand::fill(&mut secret).map_err(|_| Failure::new(ErrorCode::NotServing, "the system gives no random numbers"))?;
@@ -117,7 +115,13 @@ pub async fn begin_joining(context: &Data<Context>, body: JoinBody) -> Result<()
     }
     let name = crate::http::tls::host_name().unwrap_or_else(|| "standby".to_owned());
     let server = RequestServer::of(context.site.identity(), &name);
-    let request = PairRequest { token: String::new(), server, urls: context.server_urls.clone(), version: env!("CARGO_PKG_VERSION").to_owned() };
+    let request = PairRequest {
+        token: String::new(),
+        server,
+        urls: context.server_urls.clone(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        time: context.clock.now_seconds(),
+    };
     let joining = context.joining.clone();
     let begun = actix_web::web::block(move || joining.begin(&body.url, &body.token, request)).await.map_err(|_| Error::Stopped)?;
     begun.map_err(conflict)?;
@@ -128,6 +132,7 @@ pub async fn begin_joining(context: &Data<Context>, body: JoinBody) -> Result<()
 /// Takes the copy on a thread of its own, and has the server begin anew with it. What fails is tried
 /// again.
 pub fn go_on_joining(context: &Data<Context>) -> Result<(), Failure> {
+    context.joining.announce();
     let shared = context.clone();
     let work = move || {
         loop {
@@ -229,9 +234,7 @@ pub async fn rehearse(caller: Caller, context: Data<Context>, request: HttpReque
 /// Ends the pairing.
 pub async fn part(context: &Data<Context>, caller: &Caller, force: bool) -> Result<(), Failure> {
     remember(context, caller, "standby_left", if force { "by force".to_owned() } else { String::new() }).await?;
-    let parted = with_keeper(context, move |keeper| keeper.leave(force)).await;
-    context.partners.ask(context.keeper.pairing().is_some());
-    parted
+    with_keeper(context, move |keeper| keeper.leave(force)).await
 }
 
 /// `POST /standby/leave`
