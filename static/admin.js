@@ -34,7 +34,7 @@ document.addEventListener('change', (event) => {
 
 // Figures that move are fetched again from the very page; nothing is refreshed while it is looked
 // at elsewhere, or while somebody types.
-for (const part of document.querySelectorAll('[data-live]')) {
+for (const part of document.querySelectorAll('[data-live]:not([data-live=""])')) {
   setInterval(async () => {
     if (document.hidden || part.contains(document.activeElement)) return;
     const answer = await fetch(location.href, { headers: { 'X-Live': '1' }, redirect: 'manual' }).catch(() => null);

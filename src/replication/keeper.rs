@@ -5,23 +5,20 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
+use super::beat::{Beat, View};
 use super::exchange::{self, ExchangeError};
 use super::link::{Link, LinkError};
-use super::partner::{Held, Keep, PARTNER_ROW, Pairing, TakeInvitation, count_missing, list_held, safe};
+use super::partner::{Held, Keep, PARTNER_ROW, Pairing, count_missing, list_held, safe};
 use super::roles::{Action, Assignment, Event, Heartbeat, Role, Roles, Standing};
 use crate::clock::Clock;
 use crate::commands::Site;
 use crate::commands::exceptions::{Exceptions, Trouble};
 use crate::commands::preferences::Remember;
 use crate::commands::restore::RaiseSequence;
-use crate::licensing::ServerUuid;
 use crate::store::audit::AdminActed;
 use crate::store::{Error, Store, facts, local};
 
-/// Why somebody who is not in the license is not made to serve.
-const NOT_LICENSED: &str = "no installed license names the standby, so it could not serve: run `tollkeeper license request` on the primary, send the file to the vendor, and import what comes back";
+mod changes;
 
 /// The row of the database that holds this server's [`Standing`].
 pub const ROLE_ROW: &str = "role";
@@ -33,42 +30,6 @@ const LAG_FACTS: u64 = 5_000;
 pub const CLOCKS_APART_SECONDS: i64 = 60;
 /// Notes that are remembered.
 const NOTES_MAX: usize = 100;
-
-/// What one server tells the other.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Beat {
-    /// Who tells it.
-    pub server: ServerUuid,
-    /// What it is and does.
-    pub heartbeat: Heartbeat,
-    /// What it holds.
-    pub held: Vec<Held>,
-    /// Where it answers.
-    pub urls: Vec<String>,
-    /// Its program's version.
-    pub version: String,
-    /// Its time, seconds since 1970.
-    pub time: i64,
-}
-
-/// How the two stand, for pages and commands.
-#[derive(Debug, Clone)]
-pub struct View {
-    /// What this server is and does.
-    pub heartbeat: Heartbeat,
-    /// `primary` or `standby`.
-    pub role_name: &'static str,
-    /// The partner, if there is one.
-    pub pairing: Option<Arc<Pairing>>,
-    /// What it said last, and how many seconds ago.
-    pub heard: Option<(Beat, i64)>,
-    /// Facts of ours that it lacks, and of its that we lack, as last heard.
-    pub missing: (u64, u64),
-    /// When facts were last taken from it (seconds since 1970), and how that went.
-    pub last_sync: Option<(i64, Result<u64, String>)>,
-    /// What happened to the roles lately, oldest first: seconds since 1970, and in words.
-    pub notes: Vec<(i64, String)>,
-}
 
 struct State {
     roles: Roles,
@@ -89,22 +50,6 @@ struct Published {
     pairing: Option<Arc<Pairing>>,
 }
 
-/// See the module.
-pub struct Keeper {
-    site: Arc<Site>,
-    store: Arc<Store>,
-    exceptions: Arc<Exceptions>,
-    clock: Arc<dyn Clock>,
-    ca_pem: String,
-    urls: Vec<String>,
-    sync_seconds: i64,
-    state: Mutex<State>,
-    published: RwLock<Arc<Published>>,
-    safe: RwLock<Option<Arc<BTreeMap<String, u64>>>>,
-    /// Held while facts are taken: once at a time is enough.
-    taking: Mutex<()>,
-}
-
 /// What a keeper works with.
 pub struct Means {
     /// The site.
@@ -121,6 +66,22 @@ pub struct Means {
     pub urls: Vec<String>,
     /// Seconds between two exchanges of facts.
     pub sync_seconds: u32,
+}
+
+/// See the module.
+pub struct Keeper {
+    site: Arc<Site>,
+    store: Arc<Store>,
+    exceptions: Arc<Exceptions>,
+    clock: Arc<dyn Clock>,
+    ca_pem: String,
+    urls: Vec<String>,
+    sync_seconds: i64,
+    state: Mutex<State>,
+    published: RwLock<Arc<Published>>,
+    safe: RwLock<Option<Arc<BTreeMap<String, u64>>>>,
+    /// Held while facts are taken: once at a time is enough.
+    taking: Mutex<()>,
 }
 
 impl Keeper {
@@ -232,6 +193,7 @@ impl Keeper {
             Role::CatchingUp => "this server has just started and gets what it missed: try again in a few seconds".to_owned(),
             Role::Stopping | Role::Stopped => format!("this server is stopping: ask {partner}"),
             Role::Rehearsing => format!("a failover is rehearsed: ask {partner}"),
+            _ if state.pairing.is_none() => "this server has left its partner, which serves for both".to_owned(),
             _ => format!("this server is the standby, the primary serves: ask {partner}"),
         }
     }
@@ -531,113 +493,6 @@ impl Keeper {
         drop(state);
         self.count_safe();
         told
-    }
-
-    /// A new server showed the token: the two are a pair from now on, this one as the primary.
-    ///
-    /// # Errors
-    /// It has a partner, or is a standby itself.
-    pub fn begin_as_primary(&self, pairing: Pairing, token_sha256: &str) -> Result<(), String> {
-        let told = |error: Error| error.to_string();
-        let link = Link::to(&pairing, &self.ca_pem).map_err(|error| error.to_string())?;
-        let rows = vec![(PARTNER_ROW, pairing.seal(&self.site).map_err(told)?)];
-        // The first one who shows it uses it up.
-        if !self.store.writer().submit_blocking(TakeInvitation(token_sha256.to_owned())).map_err(told)? {
-            return Err("the token was used already: run `tollkeeper standby invite` again".to_owned());
-        }
-        let mut state = self.lock();
-        if self.step(&mut state, Event::Paired(Assignment::Primary, 0)).map_err(told)? {
-            return Err("this server has a partner already, or is a standby: `tollkeeper standby leave` ends that".to_owned());
-        }
-        self.store.writer().submit_blocking(Keep { rows, epoch: 0 }).map_err(told)?;
-        (state.pairing, state.link, state.theirs) = (Some(Arc::new(pairing)), Some(link), None);
-        self.publish(&state);
-        drop(state);
-        self.count_safe();
-        Ok(())
-    }
-
-    /// The admin makes this standby the primary.
-    ///
-    /// # Errors
-    /// It is no standby.
-    pub fn promote(&self) -> Result<(), String> {
-        if !self.site.is_licensed(self.site.uuid()) {
-            return Err(NOT_LICENSED.to_owned());
-        }
-        let mut state = self.lock();
-        if self.step(&mut state, Event::Promote).map_err(|error| error.to_string())? {
-            return Err("only a standby can be promoted, and this server is none".to_owned());
-        }
-        Ok(())
-    }
-
-    /// The admin rehearses a failover: for so many seconds this primary plays dead.
-    ///
-    /// # Errors
-    /// It is no primary with a standby that follows.
-    pub fn rehearse(&self, seconds: i64) -> Result<(), String> {
-        if self.pairing().is_some_and(|pairing| !self.site.is_licensed(pairing.partner.server.uuid)) {
-            return Err(NOT_LICENSED.to_owned());
-        }
-        let mut state = self.lock();
-        if self.step(&mut state, Event::RehearsalBegins(seconds)).map_err(|error| error.to_string())? {
-            return Err("a failover can be rehearsed only on a primary that serves and whose standby follows: look at `tollkeeper standby status`".to_owned());
-        }
-        Ok(())
-    }
-
-    /// The admin ends the pairing. Facts are exchanged before; with `force` also when that fails.
-    ///
-    /// # Errors
-    /// There is no partner, or it does not answer.
-    pub fn leave(&self, force: bool) -> Result<(), String> {
-        let link = self.lock().link.clone().ok_or("this server has no partner")?;
-        let exchanged = self.exchange();
-        if let (Err(error), false) = (&exchanged, force) {
-            return Err(format!("facts cannot be exchanged with the partner before it is left ({error}): mend that, or leave with --force"));
-        }
-        let mut state = self.lock();
-        if self.step(&mut state, Event::Left).map_err(|error| error.to_string())? {
-            return Err("this server has no partner, or is stopping".to_owned());
-        }
-        let said = state.roles.heartbeat();
-        self.forget(&mut state).map_err(|error| error.to_string())?;
-        drop(state);
-        self.count_safe();
-        match link.say_quickly::<serde_json::Value>("/leave", &said) {
-            Ok(_) => Ok(()),
-            Err(_) if force => Ok(()),
-            Err(error) => Err(format!("this server has left, but its partner was not told ({error}): run `tollkeeper standby leave --force` there too")),
-        }
-    }
-
-    /// The partner ended the pairing, and is now as it says.
-    ///
-    /// # Errors
-    /// That cannot be kept.
-    pub fn end(&self, theirs: Heartbeat) -> Result<(), Error> {
-        let mut state = self.lock();
-        let Some(pairing) = state.pairing.clone() else { return Ok(()) };
-        let wins_ties = self.site.uuid().bytes() < pairing.partner.server.uuid.bytes();
-        self.step(&mut state, Event::Heard(theirs, wins_ties))?;
-        if matches!(state.roles.heartbeat().standing.assignment, Assignment::Primary | Assignment::Standby) {
-            // It has taken another partner.
-            self.step(&mut state, Event::Left)?;
-        }
-        self.forget(&mut state)?;
-        drop(state);
-        self.count_safe();
-        self.exceptions.clear(Trouble::Partner);
-        self.exceptions.clear(Trouble::Sync);
-        Ok(())
-    }
-
-    fn forget(&self, state: &mut State) -> Result<(), Error> {
-        self.store.writer().submit_blocking(Keep { rows: vec![(PARTNER_ROW, Vec::new())], epoch: 0 })?;
-        (state.pairing, state.link, state.theirs, state.exchange) = (None, None, None, None);
-        self.publish(state);
-        Ok(())
     }
 
     /// The server stops: gives its last facts away, so that the other one serves at once.

@@ -2,6 +2,7 @@
 //!
 //! | file | what |
 //! | --- | --- |
+//! | [`beat`] | what they tell each other about themselves |
 //! | [`exchange`] | one side takes the facts that it lacks from the other |
 //! | [`join`] | a new server becomes the standby of another one |
 //! | [`keeper`] | does what the roles say: serves or refuses, tells the partner, exchanges facts |
@@ -10,6 +11,7 @@
 //! | [`partner`] | who the other server is, and what each holds |
 //! | [`roles`] | PURE. which of the two serves, and how that changes |
 
+pub mod beat;
 pub mod exchange;
 pub mod join;
 pub mod keeper;

@@ -9,7 +9,7 @@ use aws_lc_rs::digest;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::ledger::Ledger;
-use super::{Error, accounts, audit, devices, gaps, handshakes, licenses, preferences, refusals, reports, seats, statements, trials, usage};
+use super::{Error, accounts, audit, devices, gaps, handshakes, licenses, local, preferences, refusals, reports, seats, statements, trials, usage};
 use crate::clock::Micros;
 use crate::licensing::ServerUuid;
 
@@ -122,11 +122,16 @@ pub fn replay(ledger: &mut Ledger<'_>, fact: &Fact) -> Result<(), Error> {
     };
     let before = before.ok_or_else(|| Error::Chain(format!("fact {} of {origin} follows one that is not here", fact.sequence)))?;
     check_link(&before, fact, raised.as_ref())?;
-    let body = Body::from_json(&fact.kind, &fact.json)?;
     insert(connection, origin, fact.sequence, fact.stamp, &fact.kind, &fact.json, &fact.hash)?;
-    apply(ledger, origin, fact.sequence, fact.stamp, &body)?;
-    // What is set here from now on comes after this.
-    ledger.enter_epoch(body.epoch())?;
+    if Body::is_known(&fact.kind) {
+        let body = Body::from_json(&fact.kind, &fact.json)?;
+        apply(ledger, origin, fact.sequence, fact.stamp, &body)?;
+        // What is set here from now on comes after this.
+        ledger.enter_epoch(body.epoch())?;
+    } else {
+        // Of a partner with a newer program: what it means is made up for when this one is as new.
+        local::put_unapplied(connection, true)?;
+    }
     if fact.sequence < head.sequence {
         // A gap became smaller.
         ledger.forget_catalog();
@@ -138,6 +143,9 @@ pub fn replay(ledger: &mut Ledger<'_>, fact: &Fact) -> Result<(), Error> {
 
 /// Applies a fact that the journal holds already, for tables that are filled anew.
 pub(super) fn reapply(ledger: &mut Ledger<'_>, fact: &Fact) -> Result<(), Error> {
+    if !Body::is_known(&fact.kind) {
+        return Ok(());
+    }
     let body = Body::from_json(&fact.kind, &fact.json)?;
     apply(ledger, fact.origin, fact.sequence, fact.stamp, &body)
 }
@@ -198,6 +206,7 @@ fn apply(ledger: &mut Ledger<'_>, origin: ServerUuid, sequence: u64, stamp: Micr
 
 const INSERT: &str = "INSERT INTO journal (origin, sequence, stamp, kind, body, hash) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
 const HEAD: &str = "SELECT sequence, stamp, hash FROM journal WHERE origin = ?1 ORDER BY sequence DESC LIMIT 1";
+const KINDS_HELD: &str = "SELECT DISTINCT kind FROM journal";
 const FIND: &str = "SELECT sequence, stamp, hash FROM journal WHERE origin = ?1 AND sequence = ?2";
 const PAGE: &str = "SELECT origin, sequence, stamp, kind, body, hash FROM journal WHERE origin = ?1 AND sequence > ?2 ORDER BY sequence LIMIT ?3";
 // From one origin to the next: there are few, and millions of facts of each.
@@ -209,7 +218,7 @@ const LATEST: &str = "WITH RECURSIVE o (origin) AS (SELECT MIN(origin) FROM jour
     SELECT COALESCE(MAX((SELECT stamp FROM journal WHERE origin = o.origin ORDER BY sequence DESC LIMIT 1)), 0) FROM o WHERE origin IS NOT NULL";
 
 /// Every statement of this file, for the test that prepares them.
-pub(super) const STATEMENTS: &[&str] = &[INSERT, HEAD, FIND, PAGE, ORIGINS, LATEST];
+pub(super) const STATEMENTS: &[&str] = &[INSERT, HEAD, KINDS_HELD, FIND, PAGE, ORIGINS, LATEST];
 
 fn insert(connection: &Connection, origin: ServerUuid, sequence: u64, stamp: Micros, kind: &str, json: &[u8], hash: &Hash) -> Result<(), Error> {
     connection.prepare_cached(INSERT)?.execute(params![origin.bytes(), sequence as i64, stamp, kind, json, hash])?;
@@ -263,6 +272,13 @@ pub fn list_after(connection: &Connection, origin: ServerUuid, sequence: u64, li
         })
     })?;
     Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// Whether every fact is of a kind that this version knows.
+pub(super) fn are_all_known(connection: &Connection) -> Result<bool, Error> {
+    let mut statement = connection.prepare(KINDS_HELD)?;
+    let kinds = statement.query_map([], |row| row.get::<_, String>(0))?.collect::<Result<Vec<_>, _>>()?;
+    Ok(kinds.iter().all(|kind| Body::is_known(kind)))
 }
 
 /// Walks the whole chain of every origin. Returns how many facts there are, or where the

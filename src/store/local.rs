@@ -29,3 +29,12 @@ pub fn read_epoch(connection: &Connection) -> Result<u64, Error> {
 pub(super) fn put_epoch(connection: &Connection, epoch: u64) -> Result<(), Error> {
     put(connection, "epoch", &epoch.to_be_bytes())
 }
+
+/// Whether facts wait in the journal for a newer program to be applied.
+pub(super) fn has_unapplied(connection: &Connection) -> Result<bool, Error> {
+    Ok(find(connection, "unapplied")?.is_some_and(|value| !value.is_empty()))
+}
+
+pub(super) fn put_unapplied(connection: &Connection, are_there: bool) -> Result<(), Error> {
+    put(connection, "unapplied", if are_there { b"1" } else { b"" })
+}

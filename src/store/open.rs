@@ -8,7 +8,7 @@ use std::path::Path;
 
 use rusqlite::{Connection, OpenFlags};
 
-use super::{Error, rebuild};
+use super::{Error, facts, local, rebuild};
 
 /// Numbered, forward only. The number is SQLite's `user_version` afterwards.
 pub const MIGRATIONS: &[(i64, &str)] = &[
@@ -71,7 +71,20 @@ pub fn open(path: &Path) -> Result<Connection, Error> {
     prepare(&connection)?;
     check_size(&connection, path)?;
     migrate(&mut connection, newest_version())?;
+    apply_what_waits(&mut connection)?;
     Ok(connection)
+}
+
+/// Facts that came from a newer partner, once this program knows what they mean.
+fn apply_what_waits(connection: &mut Connection) -> Result<(), Error> {
+    if !local::has_unapplied(connection)? || !facts::are_all_known(connection)? {
+        return Ok(());
+    }
+    let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+    rebuild::refill(&transaction)?;
+    local::put_unapplied(&transaction, false)?;
+    transaction.commit()?;
+    Ok(())
 }
 
 /// Whether opening this file would change its tables.

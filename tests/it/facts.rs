@@ -435,6 +435,25 @@ fn a_gap_and_a_wrong_hash_are_refused_and_leave_no_trace() {
     assert_same(&b.reader(), &a.reader(), "after the right ones");
 }
 
+#[test]
+fn a_fact_of_a_newer_partner_waits_in_the_journal_and_those_after_it_are_taken() {
+    let (a, b) = (Server::new(1), Server::new(2));
+    a.record(vec![released(1, 1, true), released(2, 1, true)]);
+    let mut known = a.facts();
+    let last = known.pop().expect("two");
+    let json = br#"{"of":"tomorrow"}"#.to_vec();
+    let (sequence, stamp) = (last.sequence, last.stamp);
+    let hash = facts::link(&known.last().expect("one").hash, last.origin, sequence, stamp, "made_tomorrow", &json);
+    let newer = Fact { kind: "made_tomorrow".to_owned(), json, hash, ..last.clone() };
+    let after = Fact { sequence: sequence + 1, stamp: stamp + 1, ..last };
+    let after = Fact { hash: facts::link(&newer.hash, after.origin, after.sequence, after.stamp, &after.kind, &after.json), ..after };
+    known.extend([newer, after]);
+    let count = known.len() as u64;
+    b.replay(known).expect("an older server goes on");
+    assert_eq!(facts::verify_chain(&b.reader()).expect("in order"), count);
+    assert_eq!(rebuild::verify(&b.reader()).expect("the tables follow from what is understood"), count);
+}
+
 /// Everything that a site can live through in a day.
 fn varied_day() -> Site {
     let mut first_use = Vendor::device_item(4);

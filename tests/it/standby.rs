@@ -444,6 +444,8 @@ fn a_primary_that_was_put_back_without_a_word_learns_from_its_partner_what_it_lo
         }
     }
     pair.start_a();
+    // Time stands still until the two have met: a primary that cannot reach its partner serves after five seconds.
+    until("its partner", || pair.a.admin_get("standby")["partner"]["heard_seconds_ago"].as_i64());
     pair.wait(10);
     pair.settle();
     pair.are_equal();

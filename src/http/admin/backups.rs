@@ -121,8 +121,11 @@ pub async fn restore(caller: Caller, context: Data<Context>, request: HttpReques
 /// What was refused, as a sentence.
 pub fn told(failure: &Failure) -> String {
     let problem = failure.problem();
-    match &problem.field {
-        Some(field) => format!("The {field} {}.", problem.detail),
-        None => format!("{}.", problem.detail),
-    }
+    let text = match &problem.field {
+        // The detail begins with the field's name already.
+        Some(field) => problem.detail.strip_prefix(&format!("{field}: ")).map_or_else(|| problem.detail.clone(), |rest| format!("The {field} {rest}")),
+        None => problem.detail.clone(),
+    };
+    let mut letters = text.chars();
+    letters.next().map_or_else(String::new, |first| format!("{}{}.", first.to_uppercase(), letters.as_str().trim_end_matches('.')))
 }

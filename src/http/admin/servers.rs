@@ -29,6 +29,9 @@ struct PartnerCard {
     class: &'static str,
     lacks: String,
     ahead: String,
+    last_sync: Option<String>,
+    /// Whether the license lets the two change their roles.
+    may_swap: bool,
 }
 
 #[derive(Template)]
@@ -67,7 +70,7 @@ fn plain(time: &str) -> String {
     time.replace('T', " ").replace('Z', "")
 }
 
-fn card(row: PartnerRow) -> PartnerCard {
+fn card(row: PartnerRow, is_licensed: bool) -> PartnerCard {
     let (state, class) = match (&row.doing, row.heard_seconds_ago) {
         (Some(doing), Some(ago)) if ago < 30 => {
             let (text, class) = doing_text(doing);
@@ -76,7 +79,8 @@ fn card(row: PartnerRow) -> PartnerCard {
         (_, Some(ago)) => (format!("silent for {} seconds", number(ago.max(0) as u64)), "bad"),
         (_, None) => ("not heard since this server started".to_owned(), "bad"),
     };
-    PartnerCard { state, class, lacks: number(row.lacks), ahead: number(row.ahead), row }
+    let last_sync = row.last_sync_at.as_deref().map(plain);
+    PartnerCard { state, class, lacks: number(row.lacks), ahead: number(row.ahead), last_sync, may_swap: is_licensed && row.is_licensed, row }
 }
 
 /// What a form of the page came to.
@@ -92,7 +96,10 @@ async fn page_of(context: &Data<Context>, request: &HttpRequest, caller: &Caller
     let (mut answer, now) = (standing(context).await?, context.clock.now_seconds());
     let latest = backups::latest(context).await?;
     let catalog = context.writer().catalog();
-    let (doing, class) = doing_text(&answer.this.doing);
+    let (doing, class) = match answer.this.doing.as_str() {
+        "following" if answer.partner.is_none() => ("left its partner, does not serve".to_owned(), "bad"),
+        doing => doing_text(doing),
+    };
     let status = if outcome.error.is_empty() { StatusCode::OK } else { StatusCode::CONFLICT };
     let mut notes: Vec<NoteRow> = answer.notes.drain(..).map(|note| NoteRow { at: plain(&note.at), text: note.text }).collect();
     notes.reverse();
@@ -106,7 +113,7 @@ async fn page_of(context: &Data<Context>, request: &HttpRequest, caller: &Caller
         last_fact: answer.this.last_fact_at.as_deref().map_or_else(String::new, plain),
         at_risk: number(answer.facts_at_risk),
         last_backup: latest.map(|copy| When::of(&page_around, copy.made_at, now)),
-        partner: answer.partner.clone().map(card),
+        partner: answer.partner.clone().map(|row| card(row, context.site.is_licensed(context.site.uuid()))),
         notes,
         may_join: answer.partner.is_none() && catalog.licenses().next().is_none() && catalog.codes().is_empty(),
         invitation: outcome.invitation,

@@ -12,6 +12,25 @@ use crate::store::audit::AdminActed;
 use crate::store::preferences::PreferenceChanged;
 use crate::store::{Error, handshakes};
 
+/// Every kind.
+const KINDS: &[&str] = &[
+    "license_imported",
+    "license_revoked",
+    "handshake_changed",
+    "default_chosen",
+    "authorization_granted",
+    "authorization_refused",
+    "reports_accepted",
+    "seat_released",
+    "device_reset",
+    "statement_issued",
+    "user_changed",
+    "token_changed",
+    "preference_changed",
+    "admin_acted",
+    SEQUENCE_RAISED,
+];
+
 /// The kind of the one fact whose sequence does not follow the one before it.
 pub(super) const SEQUENCE_RAISED: &str = "sequence_raised";
 
@@ -328,6 +347,11 @@ impl Body {
             Self::AdminActed(_) => "admin_acted",
             Self::SequenceRaised(_) => SEQUENCE_RAISED,
         }
+    }
+
+    /// Whether this version knows what a fact of this kind means.
+    pub(in crate::store) fn is_known(kind: &str) -> bool {
+        KINDS.contains(&kind)
     }
 
     /// The epoch in which something was set; 0 for what nobody sets.
