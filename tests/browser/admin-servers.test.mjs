@@ -183,10 +183,10 @@ for (const javaScriptEnabled of [true, false]) {
 
     await second.visit(SERVERS);
     await join(second, url, 'not a token');
-    assert.match(await text(second, '[role=alert]'), /the token is not whole: copy it/);
+    assert.match(await text(second, '[role=alert]'), /The token is not whole: copy it/);
     assert.equal(await second.inputValue('#url'), url);
     await join(second, url, `${token.startsWith('A') ? 'B' : 'A'}${token.slice(1)}`);
-    assert.match(await text(second, '[role=alert]'), /the token is unknown, was used, or is older than an hour/);
+    assert.match(await text(second, '[role=alert]'), /The token is unknown, was used, or is older than an hour/);
     assert.equal(await second.inputValue('#url'), url);
     await looks(second, 'join-refused');
     await join(second, url, token);
@@ -199,7 +199,7 @@ for (const javaScriptEnabled of [true, false]) {
     assert.match(await told(first, SERVERS, /This server ?primary, serving .*Partner ?standby, following/), new RegExp(`Partner.*${uuids[1]}`));
     assert.match(await told(second, SERVERS, /This server ?standby, following .*Partner ?primary, serving/), new RegExp(`Partner.*${uuids[0]}`));
     assert.match(await text(first, 'main'), UNLICENSED);
-    await first.click('summary:has-text("Rehearse")');
+    assert.equal(await first.locator('summary:has-text("Rehearse")').count(), 0, 'what cannot serve is not made to');
     await first.click('summary:has-text("Leave")');
     await looks(first, 'partner-unlicensed');
 
@@ -211,6 +211,7 @@ for (const javaScriptEnabled of [true, false]) {
     await press(first, 'Exchange facts now');
     assert.match(await text(first, '.flash'), /Both servers hold the same facts/);
     assert.match(await text(first, 'main'), /If this machine were lost now: nothing/);
+    await first.click('summary:has-text("Rehearse")');
     await looks(first, 'partner');
     await second.visit(SERVERS);
     assert.doesNotMatch(await text(second, 'main'), UNLICENSED);
@@ -272,6 +273,7 @@ test('a viewer sees the servers and the backups, and finds no form', limits, asy
     }
     const csrf = await vera.inputValue('[name=csrf]');
     const backup = await text(vera, 'tbody code');
+    assert.equal((await vera.request.get(`${site.https}/admin/servers/backups/${backup}/file`)).status(), 403, 'a backup holds everything');
     for (const path of [BACKUPS, `${BACKUPS}/${backup}/verify`, `${BACKUPS}/${backup}/restore`, ...['invite', 'join', 'sync', 'promote', 'rehearse', 'leave'].map((what) => `${SERVERS}/${what}`)]) {
       const answer = await vera.request.post(site.https + path, { form: { csrf, url, token, seconds: '60' } });
       assert.equal(answer.status(), 403, path);

@@ -3,9 +3,11 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use rusqlite::Connection;
 use serde_json::{Value, json};
 use tollkeeper::client::transport::Method;
 use tollkeeper::clock::{Clock as _, SystemClock};
@@ -13,7 +15,7 @@ use tollkeeper::store::facts;
 use tollkeeper::store::snapshot::{self, Depth};
 use tollkeeper::store::{open, rebuild};
 
-use crate::support::{Desk, Device, Site, Vendor};
+use crate::support::{Desk, Device, Site, Vendor, full_strength, tollkeeper};
 
 /// No server of these tests records so many facts.
 const GAP: u64 = 1_000_000_000;
@@ -250,4 +252,43 @@ fn a_device_that_knows_more_than_the_journal_is_believed_once() {
     assert!(again["sequence"].as_u64().expect("a number") > GAP, "{again}");
     let kinds = site.admin_get("audit?action=facts_lost");
     assert_eq!(kinds["entries"].as_array().map(Vec::len), Some(1), "{kinds}");
+}
+
+#[test]
+fn an_older_database_is_copied_before_it_is_brought_up_to_date_whenever_that_is_interrupted() {
+    let desk = Desk::licensed();
+    let data = desk.path().join("data");
+    let licenses = desk.json(&["license", "list", "--json"]);
+    let to_older = || {
+        let database = Connection::open(data.join("tollkeeper.db")).expect("opens");
+        database.execute_batch("DROP TABLE gaps; PRAGMA user_version = 3").expect("as the version before left it");
+    };
+    let copies = || -> Vec<PathBuf> {
+        let entries = fs::read_dir(data.join("backups")).into_iter().flatten().map(|entry| entry.expect("an entry").path());
+        entries.filter(|path| path.to_string_lossy().ends_with("-before-upgrade.db")).collect()
+    };
+    to_older();
+    let rounds = if full_strength() { 60 } else { 8 };
+    for _ in 0..rounds {
+        let mut child = tollkeeper(&["serve", "--data", &data.display().to_string(), "--listen", "127.0.0.1:0"]).stderr(Stdio::null()).spawn().expect("starts");
+        std::thread::sleep(Duration::from_micros(uuid::Uuid::new_v4().as_u64_pair().0 % 60_000));
+        child.kill().expect("killed");
+        child.wait().expect("ended");
+        let database = Connection::open(data.join("tollkeeper.db")).expect("opens");
+        let version: i64 = database.pragma_query_value(None, "user_version", |row| row.get(0)).expect("read");
+        drop(database);
+        assert!(version == 3 || version == open::newest_version());
+        if version != 3 {
+            assert!(!copies().is_empty(), "first the copy, then the change");
+            to_older();
+        }
+    }
+    assert_eq!(desk.json(&["license", "list", "--json"]), licenses);
+    let copies = copies();
+    assert!(!copies.is_empty());
+    for copy in copies {
+        let contents = snapshot::verify(&copy, Depth::Everything, |_| {}).expect("whole");
+        assert_eq!(contents.version, 3);
+    }
+    assert!(!fs::read_dir(data.join("backups")).expect("read").any(|entry| entry.expect("entry").path().extension().is_some_and(|end| end == "part")));
 }
