@@ -291,6 +291,7 @@ impl App {
             sandbox.close();
         }
         context.joining.give_up();
+        context.backups.give_up();
         context.keeper.stop();
         http.stop(patience);
         jobs.stop();

@@ -146,7 +146,7 @@ fn list(json: bool, data: &DataArg) -> Result<(), Failure> {
 }
 
 fn verify(file: &Path, json: bool) -> Result<(), Failure> {
-    let contents = snapshot::verify(file, Depth::Everything, |_| {}).map_err(|error| Failure(format!("{}: {error}", file.display())))?;
+    let contents = snapshot::verify(file, Depth::Everything, |_| true).map_err(|error| Failure(format!("{}: {error}", file.display())))?;
     let heads: std::collections::BTreeMap<String, u64> = contents.heads.iter().map(|(origin, head)| (origin.to_string(), head.sequence)).collect();
     if json {
         return output::json(&serde_json::json!({"facts": contents.facts, "version": contents.version, "heads": heads}));

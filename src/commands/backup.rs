@@ -5,6 +5,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
 use crate::clock::Clock;
@@ -98,6 +99,7 @@ pub struct Backups {
     clock: Arc<dyn Clock>,
     alone: Mutex<()>,
     standing: Mutex<Standing>,
+    is_over: AtomicBool,
 }
 
 impl Backups {
@@ -109,7 +111,20 @@ impl Backups {
             // Whoever lacks the right to remove it will hear of that from the next backup.
             let _ = fs::remove_file(path);
         }
-        Self { database: data.join("tollkeeper.db"), directory, policy, clock, alone: Mutex::default(), standing: Mutex::default() }
+        Self {
+            database: data.join("tollkeeper.db"),
+            directory,
+            policy,
+            clock,
+            alone: Mutex::default(),
+            standing: Mutex::default(),
+            is_over: AtomicBool::new(false),
+        }
+    }
+
+    /// The server stops: one that is being made is given up, and the next start makes another.
+    pub fn give_up(&self) {
+        self.is_over.store(true, Ordering::SeqCst);
     }
 
     /// Where they are.
@@ -173,11 +188,11 @@ impl Backups {
         self.check_room(&self.directory)?;
         let name = self.free_name(reason, now);
         let (part, path) = (self.directory.join(format!("{name}{PART}")), self.directory.join(&name));
-        let tell = |step, done, all| self.standing_now().running = Some(Progress { step, done, all });
-        let written = snapshot::copy(&self.database, &part, |done, all| {
-            tell("copying", done, all);
-            true
-        });
+        let tell = |step, done, all| {
+            self.standing_now().running = Some(Progress { step, done, all });
+            !self.is_over.load(Ordering::SeqCst)
+        };
+        let written = snapshot::copy(&self.database, &part, |done, all| tell("copying", done, all));
         let checked = written.and_then(|()| snapshot::verify(&part, Depth::Pages, |facts| tell("checking", facts, 0))).and_then(|_| finish(&path));
         if let Err(error) = checked {
             // Half a backup is none.
@@ -259,7 +274,7 @@ impl Backups {
 
     /// Looks at everything in a backup.
     pub fn verify(&self, path: &Path) -> Result<Contents, Error> {
-        snapshot::verify(path, Depth::Everything, |_| {})
+        snapshot::verify(path, Depth::Everything, |_| true)
     }
 }
 

@@ -78,7 +78,10 @@ impl ChainCheck {
         let shared = context.clone();
         let started = std::thread::Builder::new().name("chain check".to_owned()).spawn(move || {
             let result = shared.store.reader().and_then(|reader| {
-                let tell = |checked: u64| *shared.chain_check.lock() = State::Running { began_at, checked, total: total.max(checked) };
+                let tell = |checked: u64| {
+                    *shared.chain_check.lock() = State::Running { began_at, checked, total: total.max(checked) };
+                    true
+                };
                 facts::verify_chain_telling(&reader, tell)
             });
             let ended_at = shared.clock.now_seconds();

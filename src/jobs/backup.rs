@@ -40,6 +40,7 @@ impl Job for BackupJob {
                 self.exceptions.clear(Trouble::Journal);
                 now + self.period
             }
+            Err(Error::Stopped) => now + self.period,
             Err(error) => {
                 if matches!(error, Error::Chain(_) | Error::Corrupt(_)) {
                     self.exceptions.raise(Trouble::Journal, now, format!("the database is not in order: {error}"));

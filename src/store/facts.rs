@@ -284,11 +284,11 @@ pub(super) fn are_all_known(connection: &Connection) -> Result<bool, Error> {
 /// Walks the whole chain of every origin. Returns how many facts there are, or where the
 /// chain is broken.
 pub fn verify_chain(connection: &Connection) -> Result<u64, Error> {
-    verify_chain_telling(connection, |_| {})
+    verify_chain_telling(connection, |_| true)
 }
 
-/// The same; `progress` hears now and then how many facts were found to be in order.
-pub fn verify_chain_telling(connection: &Connection, mut progress: impl FnMut(u64)) -> Result<u64, Error> {
+/// The same; `progress` hears now and then how many facts were found to be in order, and may end it.
+pub fn verify_chain_telling(connection: &Connection, mut progress: impl FnMut(u64) -> bool) -> Result<u64, Error> {
     let mut count = 0;
     for origin in list_origins(connection)? {
         let mut last = START;
@@ -308,7 +308,9 @@ pub fn verify_chain_telling(connection: &Connection, mut progress: impl FnMut(u6
                 last = Head { sequence: fact.sequence, stamp: fact.stamp, hash: fact.hash };
                 count += 1;
             }
-            progress(count);
+            if !progress(count) {
+                return Err(Error::Stopped);
+            }
         }
     }
     Ok(count)

@@ -131,11 +131,11 @@ pub fn open_copy(path: &Path) -> Result<Connection, Error> {
 }
 
 /// Looks at every page of a copy and at every fact in it. `progress` hears how many facts were found
-/// to be in order.
+/// to be in order, and may end it.
 ///
 /// # Errors
 /// What is wrong with it.
-pub fn verify(path: &Path, depth: Depth, progress: impl FnMut(u64)) -> Result<Contents, Error> {
+pub fn verify(path: &Path, depth: Depth, progress: impl FnMut(u64) -> bool) -> Result<Contents, Error> {
     let connection = open_copy(path)?;
     let pragma = match depth {
         Depth::Pages => "quick_check",

@@ -391,8 +391,12 @@ fn a_server_that_is_killed_while_it_joins_or_is_joined_goes_on_joining() {
             processes[victim].take().expect("runs").kill();
             processes[victim] = Some(serve(&data[victim], addresses[victim]));
         }
+        let began = Instant::now();
         until("the new server follows", 90, || {
-            standing(&data[1]).filter(|told| told["this"]["doing"] == "following" && told["partner"]["heard_seconds_ago"].is_i64())
+            let told = standing(&data[1]).filter(|told| told["this"]["doing"] == "following" && told["partner"]["heard_seconds_ago"].is_i64());
+            let log = |which: usize| processes[which].as_ref().map(Process::log).unwrap_or_default();
+            assert!(told.is_some() || began.elapsed() < Duration::from_secs(40), "{:?}\n{:?}\n{}\n{}", standing(&data[0]), standing(&data[1]), log(0), log(1));
+            told
         });
         until("both hold the same", 60, || {
             let reply = Transport::unix(data[1].join("admin.sock")).request(Method::Post, "/api/v1/admin/standby/sync", None).ok()?;

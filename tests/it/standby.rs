@@ -102,10 +102,15 @@ impl Pair {
 
     /// Both hold the same, row for row, and it follows from their journals.
     fn are_equal(&self) {
-        self.exchange();
         let open = |site: &Site| Connection::open_with_flags(site.data().join("tollkeeper.db"), OpenFlags::SQLITE_OPEN_READ_ONLY).expect("opens");
         let (a, b) = (open(&self.a), open(&self.b));
-        assert_eq!(rebuild::differences(&a, &b).expect("compared"), Vec::<String>::new());
+        // Either may have noted something of its own in the very moment after the exchange.
+        let differences = |_| {
+            self.exchange();
+            rebuild::differences(&a, &b).expect("compared")
+        };
+        let found: Vec<Vec<String>> = (0..20).map(differences).take_while(|found| !found.is_empty()).collect();
+        assert!(found.len() < 20, "{:?}", found.last());
         rebuild::verify(&a).expect("the journal and the tables agree");
     }
 }
