@@ -159,9 +159,14 @@ pub async fn facts(context: Data<Context>, request: HttpRequest, payload: Payloa
     partner_of(&context, &request)?;
     let Holding { held } = read_json(&context, &request, payload).await?;
     let keeper = context.keeper.clone();
+    // Before a reading connection is taken here: it takes one of its own.
+    let held = actix_web::web::block(move || {
+        keeper.hear_held(&held);
+        held
+    });
+    let held = held.await.map_err(|_| Error::Stopped)?;
     let bytes = context
         .read(move |reader| {
-            keeper.hear_held(&held);
             let facts = exchange::page_for(reader, &held)?;
             page::write(&facts).map_err(|error| Error::Io(error.to_string()))
         })

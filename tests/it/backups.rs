@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rusqlite::Connection;
 use serde_json::{Value, json};
@@ -15,22 +15,10 @@ use tollkeeper::store::facts;
 use tollkeeper::store::snapshot::{self, Depth};
 use tollkeeper::store::{open, rebuild};
 
-use crate::support::{Desk, Device, Site, Vendor, full_strength, tollkeeper};
+use crate::support::{Desk, Device, Site, Vendor, full_strength, tollkeeper, until};
 
 /// No server of these tests records so many facts.
 const GAP: u64 = 1_000_000_000;
-
-/// Waits for what another thread does.
-fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    let began = Instant::now();
-    loop {
-        if let Some(found) = look() {
-            return found;
-        }
-        assert!(began.elapsed() < Duration::from_secs(60), "never: {what}");
-        std::thread::sleep(Duration::from_millis(10));
-    }
-}
 
 fn names(site: &Site) -> Vec<String> {
     let listing = site.admin_get("backups");
@@ -42,13 +30,13 @@ fn a_backup_is_made_every_twelve_minutes_and_is_whole() {
     let site = Site::with_settings(|settings| settings.backup.every_minutes = 12);
     let vendor = site.trust(Vendor::new());
     site.import(&vendor, 100, "216998", vec![Vendor::scan_item(1)]);
-    let first = until("the first backup", || names(&site).pop());
+    let first = until("the first backup", 60, || names(&site).pop());
     assert!(first.ends_with("-scheduled.db"), "{first}");
     site.device("216998-100").authorize().expect("granted");
     site.clock.advance_seconds(719);
     assert_eq!(names(&site), [first.as_str()]);
     site.clock.advance_seconds(1);
-    let second = until("the second backup", || Some(names(&site)).filter(|names| names.len() == 2))[0].clone();
+    let second = until("the second backup", 60, || Some(names(&site)).filter(|names| names.len() == 2))[0].clone();
     let path = site.data().join("backups").join(&second);
     let contents = snapshot::verify(&path, Depth::Everything, |_| true).expect("in order");
     assert!(contents.facts >= 3, "{contents:?}");
@@ -75,10 +63,10 @@ fn what_keeps_a_backup_from_being_made_is_told_until_one_is() {
             .map(|alert| alert["kind"].as_str().expect("a kind").to_owned())
             .collect::<Vec<_>>()
     };
-    until("the alert", || kinds().contains(&"backup_failing".to_owned()).then_some(()));
+    until("the alert", 60, || kinds().contains(&"backup_failing".to_owned()).then_some(()));
     fs::remove_file(site.data().join("nowhere")).expect("removed");
     site.clock.advance_seconds(20);
-    until("its end", || (!kinds().contains(&"backup_failing".to_owned())).then_some(()));
+    until("its end", 60, || (!kinds().contains(&"backup_failing".to_owned())).then_some(()));
     assert_eq!(names(&site).len(), 1);
 }
 
@@ -208,7 +196,7 @@ fn an_older_database_that_somebody_put_back_by_hand_is_noticed() {
     let old = fs::read(data.join("tollkeeper.db")).expect("read");
     desk.done(&["handshake", "add", "216998-late", "--items", "100000001"]);
     let server = desk.serve();
-    until("the mark", || fs::read_to_string(data.join("sequence.mark")).ok());
+    until("the mark", 60, || fs::read_to_string(data.join("sequence.mark")).ok());
     assert!(server.terminate().success());
     let last = head(&data);
     fs::write(data.join("tollkeeper.db"), &old).expect("written");

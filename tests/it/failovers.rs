@@ -19,7 +19,7 @@ use tollkeeper::licensing::LicenseItem;
 use tollkeeper::store::rebuild;
 use uuid::Uuid;
 
-use crate::support::{Device, Process, Vendor, full_strength, tollkeeper};
+use crate::support::{Device, Process, Vendor, full_strength, tollkeeper, until};
 
 const THREADS: usize = 12;
 const REPORTS_A_REQUEST: usize = 3;
@@ -43,17 +43,6 @@ fn try_admin(data: &Path, method: Method, path: &str, body: Option<Value>) -> Op
 
 fn admin(data: &Path, method: Method, path: &str, body: Option<Value>) -> Value {
     try_admin(data, method, path, body).expect("the server answers")
-}
-
-fn until<T>(what: &str, seconds: u64, mut look: impl FnMut() -> Option<T>) -> T {
-    let began = Instant::now();
-    loop {
-        if let Some(found) = look() {
-            return found;
-        }
-        assert!(began.elapsed() < Duration::from_secs(seconds), "never: {what}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
 }
 
 fn standing(data: &Path) -> Option<Value> {

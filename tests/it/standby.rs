@@ -1,27 +1,13 @@
 //! Two servers of a site: whatever breaks, devices go on, nothing is lost, and nothing is counted
 //! twice (architecture §4).
 
-use std::time::{Duration, Instant};
-
 use rusqlite::{Connection, OpenFlags};
 use serde_json::{Value, json};
 use tollkeeper::client::transport::Method;
 use tollkeeper::licensing::LicenseItem;
 use tollkeeper::store::rebuild;
 
-use crate::support::{Device, Line, Site, Vendor};
-
-/// Waits for what another thread does.
-fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    let began = Instant::now();
-    loop {
-        if let Some(found) = look() {
-            return found;
-        }
-        assert!(began.elapsed() < Duration::from_secs(60), "never: {what}");
-        std::thread::sleep(Duration::from_millis(5));
-    }
-}
+use crate::support::{Device, Line, Site, Vendor, until};
 
 /// A primary `a` and a standby `b`, each reached by the other over a line.
 struct Pair {
@@ -119,7 +105,7 @@ impl Pair {
 fn join(a: &Site, b: &mut Site, lines: &[Line; 2]) {
     let invitation = a.admin(Method::Post, "standby/invite", None);
     b.admin(Method::Post, "standby/join", Some(json!({"url": lines[0].url(), "token": invitation["token"]})));
-    until("the copy", || (b.admin_get("standby")["joining"]["step"] == json!("done")).then_some(()));
+    until("the copy", 60, || (b.admin_get("standby")["joining"]["step"] == json!("done")).then_some(()));
     b.restart();
     lines[1].lead_to(b.app().https_addresses()[0]);
 }
@@ -323,8 +309,8 @@ fn a_restored_server_gets_back_from_its_partner_what_it_lost() {
         device
     };
     pair.a.admin(Method::Post, "backups", Some(json!({})));
-    let name = until("the backup", || pair.a.admin_get("backups")["files"][0]["name"].as_str().map(str::to_owned));
-    until("its end", || pair.a.admin_get("backups")["running"].is_null().then_some(()));
+    let name = until("the backup", 60, || pair.a.admin_get("backups")["files"][0]["name"].as_str().map(str::to_owned));
+    until("its end", 60, || pair.a.admin_get("backups")["running"].is_null().then_some(()));
     let taken = device.report(&[device.scans(pair.a.now() - 400, json!({"QR Code": 7}))]).expect("taken");
     pair.a.admin(Method::Post, "handshakes", Some(json!({"handshake_code": "216998-late", "items": [1]})));
     pair.exchange();
@@ -385,8 +371,8 @@ fn a_backup_that_is_restored_twice_gives_no_number_twice() {
     let mut device = pair.a.device("216998-100");
     device.authorize().expect("granted");
     pair.a.admin(Method::Post, "backups", Some(json!({})));
-    until("the backup", || pair.a.admin_get("backups")["running"].is_null().then_some(()));
-    let listing = until("the backup", || Some(pair.a.admin_get("backups")).filter(|listing| listing["files"][0]["name"].is_string()));
+    until("the backup", 60, || pair.a.admin_get("backups")["running"].is_null().then_some(()));
+    let listing = until("the backup", 60, || Some(pair.a.admin_get("backups")).filter(|listing| listing["files"][0]["name"].is_string()));
     let name = listing["files"][0]["name"].as_str().expect("a name").to_owned();
     let mut sum = 0;
     for round in 1..=3 {
@@ -450,7 +436,7 @@ fn a_primary_that_was_put_back_without_a_word_learns_from_its_partner_what_it_lo
     }
     pair.start_a();
     // Time stands still until the two have met: a primary that cannot reach its partner serves after five seconds.
-    until("its partner", || pair.a.admin_get("standby")["partner"]["heard_seconds_ago"].as_i64());
+    until("its partner", 60, || pair.a.admin_get("standby")["partner"]["heard_seconds_ago"].as_i64());
     pair.wait(10);
     pair.settle();
     pair.are_equal();

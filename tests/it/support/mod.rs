@@ -18,6 +18,18 @@ pub use site::{Site, Vendor};
 /// Midday of 22 November 2026: where manual clocks start.
 pub const NOON: i64 = 1_795_348_800;
 
+/// Waits for what another thread or process does, at most so many seconds.
+pub fn until<T>(what: &str, seconds: u64, mut look: impl FnMut() -> Option<T>) -> T {
+    let began = std::time::Instant::now();
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(began.elapsed().as_secs() < seconds, "never: {what}");
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+}
+
 /// Whether long proofs run at full strength.
 pub fn full_strength() -> bool {
     std::env::var_os("TOLLKEEPER_FULL").is_some_and(|value| value != "0")
