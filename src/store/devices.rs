@@ -78,6 +78,18 @@ impl Range {
     }
 }
 
+/// Another order than that of the UUIDs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sort {
+    /// By when they were last seen, not first.
+    pub is_by_last: bool,
+    /// The latest first.
+    pub is_down: bool,
+}
+
+/// Most devices that are sorted: more would take a page more than its tenth of a second, and an index by
+/// time would cost every authorization a page of the disk.
+pub const SORTABLE: usize = 20_000;
 /// Most refusals of one device in a listing.
 const REFUSALS_LISTED: usize = 5;
 
@@ -153,6 +165,37 @@ pub fn is_known(ledger: &Ledger<'_>, client: ClientUuid) -> Result<bool, Error> 
 /// active at `now` (seconds) and the refusals of the last 30 days; devices that were only
 /// refused are among them.
 pub fn list(connection: &Connection, range: &Range, limit: usize, now: i64) -> Result<Vec<Device>, Error> {
+    list_sightings(connection, range, limit, now)?.into_iter().map(|sighting| complete(connection, sighting, now)).collect()
+}
+
+/// The devices of a range in another order: how many there are, and `limit` of them after `skip`. `None`
+/// where there are more than [`SORTABLE`].
+pub fn list_sorted(connection: &Connection, range: &Range, sort: Sort, skip: usize, limit: usize, now: i64) -> Result<Option<(usize, Vec<Device>)>, Error> {
+    let mut sightings = list_sightings(connection, range, SORTABLE + 1, now)?;
+    if sightings.len() > SORTABLE {
+        return Ok(None);
+    }
+    let time = |sighting: &Sighting| if sort.is_by_last { sighting.last } else { sighting.first };
+    // Stable: those of one second stay in the order of their UUIDs.
+    if sort.is_down {
+        sightings.sort_by_key(|sighting| std::cmp::Reverse(time(sighting)));
+    } else {
+        sightings.sort_by_key(time);
+    }
+    let count = sightings.len();
+    let devices = sightings.into_iter().skip(skip).take(limit).map(|sighting| complete(connection, sighting, now)).collect::<Result<_, _>>()?;
+    Ok(Some((count, devices)))
+}
+
+/// When a device was heard of.
+struct Sighting {
+    client: ClientUuid,
+    first: i64,
+    last: i64,
+    is_refused: bool,
+}
+
+fn list_sightings(connection: &Connection, range: &Range, limit: usize, now: i64) -> Result<Vec<Sighting>, Error> {
     let since = now - refusals::KEPT / 1_000_000;
     let mut seen: BTreeMap<ClientUuid, (i64, i64)> = BTreeMap::new();
     let mut statement = connection.prepare_cached(LIST)?;
@@ -169,12 +212,15 @@ pub fn list(connection: &Connection, range: &Range, limit: usize, now: i64) -> R
         let times = seen.entry(client).or_insert((first, last));
         *times = (times.0.min(first), times.1.max(last));
     }
-    let mut devices = Vec::new();
-    for (client, (first_seen_at, last_seen_at)) in seen.into_iter().take(limit) {
-        let refusals = if refused.contains(&client) { refusals::list(connection, client, since, REFUSALS_LISTED)? } else { Vec::new() };
-        devices.push(Device { client, first_seen_at, last_seen_at, seats: list_seats(connection, client, now)?, refusals });
-    }
-    Ok(devices)
+    let sighting = |(client, (first, last))| Sighting { client, first, last, is_refused: refused.contains(&client) };
+    Ok(seen.into_iter().take(limit).map(sighting).collect())
+}
+
+fn complete(connection: &Connection, sighting: Sighting, now: i64) -> Result<Device, Error> {
+    let Sighting { client, first, last, is_refused } = sighting;
+    let since = now - refusals::KEPT / 1_000_000;
+    let refusals = if is_refused { refusals::list(connection, client, since, REFUSALS_LISTED)? } else { Vec::new() };
+    Ok(Device { client, first_seen_at: first, last_seen_at: last, seats: list_seats(connection, client, now)?, refusals })
 }
 
 fn list_seats(connection: &Connection, client: ClientUuid, now: i64) -> Result<Vec<(ItemId, i64)>, Error> {

@@ -510,6 +510,41 @@ fn devices_are_found_by_how_their_uuid_begins_and_tell_why_they_were_refused() {
 }
 
 #[test]
+fn devices_are_sorted_by_when_they_were_seen() {
+    let site = plain_site(|_| {});
+    let mut devices: Vec<_> = (0..53).map(|_| site.device("216998-100")).collect();
+    for device in &mut devices[..3] {
+        device.authorize().expect("a seat, or it is refused and seen too");
+        site.advance(60);
+    }
+    for device in &mut devices[3..] {
+        let _ = device.authorize();
+    }
+    site.advance(60);
+    devices[1].authorize().expect("again");
+    let order = |query: &str| -> Vec<String> {
+        let found = site.admin_get(&format!("devices?sort={query}"));
+        found.as_array().expect("a list").iter().map(|device| device["client_uuid"].as_str().expect("a UUID").to_owned()).collect()
+    };
+    let uuid = |n: usize| devices[n].client.to_string();
+    let (first, last) = (order("first_seen"), order("last_seen"));
+    assert_eq!(first[..3], [uuid(0), uuid(1), uuid(2)]);
+    assert_eq!((first.len(), order("-first_seen")[50..].to_vec()), (53, vec![uuid(2), uuid(1), uuid(0)]));
+    assert_eq!((last[..2].to_vec(), last[52].clone()), (vec![uuid(0), uuid(2)], uuid(1)));
+    assert_eq!(site.try_admin(Method::Get, "devices?sort=colour", None).status, 400);
+    assert_eq!(site.try_admin(Method::Get, &format!("devices?sort=last_seen&after={}", uuid(0)), None).status, 400);
+
+    let mut admin = Browser::set_up(&site);
+    let page = admin.text("/admin/devices?sort=-last_seen");
+    assert!(page.contains("<th scope=\"col\" aria-sort=\"descending\"><a href=\"/admin/devices?sort=last_seen\">Last seen"), "{page}");
+    let at = |text: &str| page.find(text);
+    assert!(at(&uuid(1)).is_some() && at(&uuid(2)).is_none() && page.contains("/admin/devices?sort=-last_seen&amp;page=2"), "{page}");
+    let rest = admin.text("/admin/devices?sort=-last_seen&page=2");
+    assert!(rest.find(&uuid(2)).expect("the last but one") < rest.find(&uuid(0)).expect("the last"), "{rest}");
+    assert!(!rest.contains("Next page") && rest.contains("First page"), "{rest}");
+}
+
+#[test]
 fn the_certificate_and_the_servers_are_as_they_are() {
     let site = plain_site(|_| {});
     let certificate = site.admin_get("certificate");

@@ -12,14 +12,14 @@ use super::shown::{Errors, Tab, When, tabs};
 use crate::commands::release_seat::ReleaseByAdmin;
 use crate::commands::reset_device::ResetDevice;
 use crate::http::Context;
-use crate::http::admin_api::devices::{LATEST_MAX, RefusalRow, TriedRow, find, range_of, refusal_row, unknown};
+use crate::http::admin_api::devices::{LATEST_MAX, RefusalRow, TriedRow, find, range_of, refusal_row, sort_of, unknown};
 use crate::http::caller::Caller;
 use crate::http::problem::Failure;
 use crate::licensing::{ClientUuid, ItemId};
 use crate::protocol::ErrorCode;
 use crate::store::catalog::Catalog;
 use crate::store::refusals::Refusal;
-use crate::store::{devices, refusals};
+use crate::store::{Reader, devices, refusals};
 
 /// The link of the navigation.
 pub const SECTION: &str = "/admin/devices";
@@ -36,9 +36,22 @@ struct ListPage {
     search: String,
     errors: Errors,
     devices: Vec<DeviceLine>,
+    heads: Vec<Head>,
+    /// Such as `latest seen first`.
+    order: &'static str,
+    /// Too many to sort: how many can be.
+    too_many: Option<String>,
     is_first: bool,
     next: Option<String>,
     first: String,
+}
+
+/// The head of a column that the table can be sorted by.
+struct Head {
+    title: &'static str,
+    href: String,
+    /// `ascending`, `descending`, or empty.
+    sorted: &'static str,
 }
 
 struct DeviceLine {
@@ -63,18 +76,39 @@ struct SeatLine {
 #[serde(default)]
 pub struct Wanted {
     search: String,
+    /// In the order of the UUIDs: the last one of the page before.
     after: String,
+    /// Another order; empty for that of the UUIDs.
+    sort: String,
+    /// In another order: which page, from 1.
+    page: String,
 }
 
-fn query(search: &str, after: &str) -> String {
-    let fields: Vec<_> = [("search", search), ("after", after)].into_iter().filter(|(_, value)| !value.is_empty()).collect();
-    serde_urlencoded::to_string(fields).map(|query| if query.is_empty() { query } else { format!("?{query}") }).unwrap_or_default()
+fn query(search: &str, after: &str, sort: &str, page: usize) -> String {
+    let page = if page > 1 { page.to_string() } else { String::new() };
+    let fields = [("search", search), ("after", after), ("sort", sort), ("page", &page)];
+    let query = serde_urlencoded::to_string(fields.iter().filter(|(_, value)| !value.is_empty()).collect::<Vec<_>>()).unwrap_or_default();
+    if query.is_empty() { query } else { format!("?{query}") }
+}
+
+/// The heads of the columns to sort by. The first click on a time shows the latest.
+fn heads(search: &str, sort: &str) -> Vec<Head> {
+    let head = |title, name: &str| {
+        let (sorted, next) = match sort.strip_prefix('-') {
+            Some(by) if by == name => ("descending", name.to_owned()),
+            _ if sort == name => ("ascending", format!("-{name}")),
+            _ => ("", format!("-{name}")),
+        };
+        Head { title, sorted, href: format!("{SECTION}{}", query(search, "", &next, 1)) }
+    };
+    let by_uuid = Head { title: "Device", sorted: if sort.is_empty() { "ascending" } else { "" }, href: format!("{SECTION}{}", query(search, "", "", 1)) };
+    vec![by_uuid, head("First seen", "first_seen"), head("Last seen", "last_seen")]
 }
 
 /// `GET /admin/devices`
 pub async fn list(caller: Caller, context: Data<Context>, request: HttpRequest, wanted: Query<Wanted>) -> PageResult {
     let page_around = Chrome::of(&context, &request, &caller, SECTION, "Devices").await?;
-    let Wanted { search, after } = wanted.into_inner();
+    let Wanted { search, after, sort, page } = wanted.into_inner();
     let (search, now) = (search.trim().to_owned(), context.clock.now_seconds());
     // A whole UUID that is known is what somebody looks for.
     if let Ok(client) = search.parse::<ClientUuid>()
@@ -82,17 +116,29 @@ pub async fn list(caller: Caller, context: Data<Context>, request: HttpRequest, 
     {
         return Ok(super::chrome::send_on(&format!("{SECTION}/{client}"), None));
     }
-    let (range, errors) = match range_of(&search, &after) {
-        Ok(range) => (Some(range), Errors::default()),
-        Err((_, text)) => (None, Errors::one("search", text)),
+    let asked = range_of(&search, &after).and_then(|range| Ok((range, sort_of(&sort)?)));
+    let (is_sort_asked, errors) = match &asked {
+        Ok((_, order)) => (order.is_some(), Errors::default()),
+        Err((_, text)) => (false, Errors::one("search", text.clone())),
     };
-    let mut found = match range {
-        Some(range) => context.read(move |reader| devices::list(reader, &range, PAGE + 1, now)).await?,
-        None => Vec::new(),
+    let skip = page.parse::<usize>().unwrap_or(1).clamp(1, devices::SORTABLE / PAGE) - 1;
+    let find = move |reader: &Reader| {
+        let Ok((range, order)) = asked else { return Ok((None, Vec::new())) };
+        if let Some(order) = order
+            && let Some((count, found)) = devices::list_sorted(reader, &range, order, skip * PAGE, PAGE, now)?
+        {
+            return Ok((Some(count), found));
+        }
+        Ok((None, devices::list(reader, &range, PAGE + 1, now)?))
     };
-    let has_more = found.len() > PAGE;
+    let (sorted, mut found) = context.read(find).await?;
+    let too_many = (is_sort_asked && sorted.is_none()).then(|| number(devices::SORTABLE as u64));
+    let sort = if sorted.is_some() { sort } else { String::new() };
+    let (is_first, next) = match sorted {
+        Some(count) => (skip == 0, ((skip + 1) * PAGE < count).then(|| query(&search, "", &sort, skip + 2))),
+        None => (after.is_empty(), found.get(PAGE - 1).filter(|_| found.len() > PAGE).map(|device| query(&search, &device.client.to_string(), "", 1))),
+    };
     found.truncate(PAGE);
-    let next = found.last().filter(|_| has_more).map(|device| query(&search, &device.client.to_string()));
     let catalog = context.writer().catalog();
     let lines = found.into_iter().map(|device| DeviceLine {
         uuid: device.client.to_string(),
@@ -101,10 +147,31 @@ pub async fn list(caller: Caller, context: Data<Context>, request: HttpRequest, 
         seats: device.seats.iter().map(|(item, until)| seat_line(&page_around, &catalog, *item, *until, 0, now)).collect(),
         refused: device.refusals.first().map_or_else(String::new, |refusal| refusal.reason.to_string()),
     });
-    let devices = lines.collect();
-    let status = if errors.is_empty() { StatusCode::OK } else { StatusCode::BAD_REQUEST };
-    let first = query(&search, "");
-    Ok(page_with(status, &ListPage { page: page_around, tabs: tabs(TABS, SECTION), search, errors, devices, is_first: after.is_empty(), next, first })?)
+    let template = ListPage {
+        devices: lines.collect(),
+        page: page_around,
+        tabs: tabs(TABS, SECTION),
+        heads: heads(&search, &sort),
+        order: told(&sort),
+        too_many,
+        is_first,
+        next,
+        first: query(&search, "", &sort, 1),
+        search,
+        errors,
+    };
+    let status = if template.errors.is_empty() { StatusCode::OK } else { StatusCode::BAD_REQUEST };
+    Ok(page_with(status, &template)?)
+}
+
+fn told(sort: &str) -> &'static str {
+    match sort {
+        "first_seen" => "First seen longest ago first",
+        "-first_seen" => "Newest first",
+        "last_seen" => "Last seen longest ago first",
+        "-last_seen" => "Latest seen first",
+        _ => "In the order of their UUIDs",
+    }
 }
 
 fn seat_line(page: &Chrome, catalog: &Catalog, item: ItemId, until: i64, left: u64, now: i64) -> SeatLine {

@@ -14,7 +14,7 @@ use crate::http::problem::Failure;
 use crate::licensing::{ClientUuid, ItemId};
 use crate::protocol::{ErrorCode, Problem};
 use crate::store::catalog::Catalog;
-use crate::store::devices::{Device, Range};
+use crate::store::devices::{Device, Range, Sort};
 use crate::store::refusals::Refusal;
 use crate::store::{Error, Reader, devices, refusals, seats};
 
@@ -157,6 +157,20 @@ pub fn releases_left(reader: &Reader, catalog: &Catalog, item: ItemId) -> Result
 pub struct Page {
     after: Option<String>,
     search: Option<String>,
+    sort: Option<String>,
+}
+
+/// In which order, `None` for that of the UUIDs.
+///
+/// # Errors
+/// The field that is wrong.
+pub fn sort_of(sort: &str) -> Result<Option<Sort>, (&'static str, String)> {
+    let (by, is_down) = sort.strip_prefix('-').map_or((sort, false), |by| (by, true));
+    match by {
+        "" => Ok(None),
+        "first_seen" | "last_seen" => Ok(Some(Sort { is_by_last: by == "last_seen", is_down })),
+        _ => Err(("sort", format!("'{}' is no order: give first_seen or last_seen, with - before it for the latest first", crate::licensing::id::shorten(sort)))),
+    }
 }
 
 /// Which devices a question is about.
@@ -172,16 +186,27 @@ pub fn range_of(search: &str, after: &str) -> Result<Range, (&'static str, Strin
     }
 }
 
-/// `GET /devices?search=PREFIX&after=UUID`: at most [`PAGE_MAX`] devices, in order of their UUIDs.
-#[utoipa::path(get, path = "/api/v1/admin/devices", tag = "devices", security(("bearer" = [])), params(("search" = Option<String>, Query, description = "What the UUID begins with"), ("after" = Option<String>, Query, description = "The last UUID of the page before")), responses(
-    (status = 200, description = "At most 1,000 devices, in order of their UUIDs", body = Vec<DeviceRow>),
+/// `GET /devices?search=PREFIX&after=UUID&sort=-last_seen`: at most [`PAGE_MAX`] devices, in order of their UUIDs or as asked for.
+#[utoipa::path(get, path = "/api/v1/admin/devices", tag = "devices", security(("bearer" = [])), params(("search" = Option<String>, Query, description = "What the UUID begins with"), ("after" = Option<String>, Query, description = "The last UUID of the page before; not with `sort`"), ("sort" = Option<String>, Query, description = "`first_seen` or `last_seen`, with `-` before it for the latest first; at most 20,000 devices are sorted")), responses(
+    (status = 200, description = "At most 1,000 devices, in order of their UUIDs or as asked for", body = Vec<DeviceRow>),
     (status = "4XX", description = "Refused; `detail` says what to do", body = Problem, content_type = "application/problem+json"),
 ))]
 pub async fn list(context: Data<Context>, page: Query<Page>) -> Result<HttpResponse, Failure> {
     let (search, after) = (page.search.as_deref().unwrap_or_default(), page.after.as_deref().unwrap_or_default());
     let range = range_of(search, after).map_err(|(field, text)| Failure::malformed(field, text))?;
+    let sort = sort_of(page.sort.as_deref().unwrap_or_default()).map_err(|(field, text)| Failure::malformed(field, text))?;
     let now = context.clock.now_seconds();
-    let found = context.read(move |reader| devices::list(reader, &range, PAGE_MAX, now)).await?;
+    let found = match sort {
+        None => context.read(move |reader| devices::list(reader, &range, PAGE_MAX, now)).await?,
+        Some(_) if !after.is_empty() => {
+            return Err(Failure::malformed("after", "only the order of the UUIDs can be continued: leave 'sort' or 'after' out"));
+        }
+        Some(sort) => {
+            let sorted = context.read(move |reader| devices::list_sorted(reader, &range, sort, 0, PAGE_MAX, now)).await?;
+            let told = || format!("more than {} devices cannot be sorted: give the first digits of their UUIDs as 'search'", devices::SORTABLE);
+            sorted.ok_or_else(|| Failure::malformed("sort", told()))?.1
+        }
+    };
     let catalog = context.writer().catalog();
     Ok(HttpResponse::Ok().json(found.into_iter().map(|device| DeviceRow::of(&catalog, device)).collect::<Vec<_>>()))
 }
