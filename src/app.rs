@@ -26,6 +26,7 @@ use crate::http::Context;
 use crate::http::admin_api::standby::go_on_joining;
 use crate::http::caller::TOKEN_USES_ROW;
 use crate::http::chain_check::ChainCheck;
+use crate::http::metrics::Metrics;
 use crate::http::rate_limit::{self, RateLimit};
 use crate::http::replication::{Outgoing, remove_leftover};
 use crate::http::restart::Restart;
@@ -36,6 +37,7 @@ use crate::http::tls::{self, Leaf, PartnerVerifier, SiteAuthority, SwappableCert
 use crate::jobs::backup::BackupJob;
 use crate::jobs::standby::{HeartbeatJob, RolesJob, SyncJob};
 use crate::jobs::watch::{self, WatchJob};
+use crate::jobs::watchdog::WatchdogJob;
 use crate::jobs::{Job, Jobs};
 use crate::licensing::ServerUuid;
 use crate::replication::join::Joining;
@@ -89,6 +91,7 @@ pub struct App {
     context: Data<Context>,
     https: Vec<SocketAddr>,
     plain: Vec<SocketAddr>,
+    metrics: Vec<SocketAddr>,
     admin_socket: PathBuf,
     patience: Duration,
     // Held until the end: whoever has it may write.
@@ -132,12 +135,15 @@ impl App {
         // Addresses first: a port that is taken should not leave a half-made installation.
         let mut listeners = Listeners::default();
         let (mut https_addresses, mut http_addresses) = (settings_addresses(settings.listen_addresses())?, settings_addresses(settings.http_addresses())?);
+        let mut metrics_addresses = settings_addresses(settings.metrics_addresses())?;
         if extent == Extent::Server {
             let listen = |addresses: &[SocketAddr]| server::bind(addresses).map_err(|error| StartError::Listen(error.to_string()));
             listeners.https = listen(&https_addresses)?;
             listeners.http = listen(&http_addresses)?;
             let local = |listeners: &[std::net::TcpListener]| listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect::<Vec<_>>();
+            listeners.metrics = listen(&metrics_addresses)?;
             (https_addresses, http_addresses) = (local(&listeners.https), local(&listeners.http));
+            metrics_addresses = local(&listeners.metrics);
         }
 
         let path = data.join("tollkeeper.db");
@@ -238,6 +244,7 @@ impl App {
             chain_check: ChainCheck::default(),
             certificate,
             data: data.to_owned(),
+            metrics: Metrics::new(store.writer()).map_err(|error| StartError::Listen(format!("nothing can be counted: {error}")))?,
             started_at: now,
             sandbox,
         });
@@ -250,6 +257,9 @@ impl App {
             work.push(Box::new(RolesJob(Arc::clone(&keeper))));
             work.push(Box::new(HeartbeatJob(Arc::clone(&keeper))));
             work.push(Box::new(SyncJob(keeper)));
+            if let Some(job) = WatchdogJob::of(Arc::clone(&store)) {
+                work.push(Box::new(job));
+            }
             work.push(Box::new(WatchJob { data: data.to_owned(), store, origin, exceptions, marked: 0, is_first: true }));
         }
         let jobs = Jobs::start(work, &clock).map_err(|error| StartError::Listen(format!("a thread cannot be started: {error}")))?;
@@ -261,7 +271,7 @@ impl App {
         if extent == Extent::Server && context.joining.is_begun() {
             go_on_joining(&context).map_err(|failure| StartError::Listen(failure.detail().to_owned()))?;
         }
-        Ok(Self { http, jobs, context, https: https_addresses, plain: http_addresses, admin_socket, patience, _lock: lock })
+        Ok(Self { http, jobs, context, https: https_addresses, plain: http_addresses, metrics: metrics_addresses, admin_socket, patience, _lock: lock })
     }
 
     /// What its handlers reach.
@@ -277,6 +287,11 @@ impl App {
     /// Where it answers plain HTTP.
     pub fn http_addresses(&self) -> &[SocketAddr] {
         &self.plain
+    }
+
+    /// Where it answers Prometheus without asking who it is.
+    pub fn metrics_addresses(&self) -> &[SocketAddr] {
+        &self.metrics
     }
 
     /// The socket on which it answers its administrator.

@@ -84,6 +84,11 @@ pub fn rfc3339(seconds: i64) -> String {
     }
 }
 
+/// Seconds since 1970 of a time in RFC 3339.
+pub fn parse_rfc3339(text: &str) -> Option<i64> {
+    DateTime::parse_from_rfc3339(text).ok().map(|time| time.timestamp())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

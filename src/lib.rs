@@ -20,6 +20,7 @@
 //! | [`cli`] | the command line: a thin face on the admin API | everything |
 //! | [`settings`] | `tollkeeper.toml`, environment, flags | – |
 //! | [`clock`] | where the time comes from | – |
+//! | [`log`] | the log: how it is written, how much it tells | settings |
 //! | [`app`] | puts the rooms together, starts and stops them | everything |
 //!
 //! # What always holds
@@ -60,6 +61,8 @@ pub mod http;
 #[cfg(feature = "server")]
 pub mod jobs;
 pub mod licensing;
+#[cfg(feature = "server")]
+pub mod log;
 pub mod protocol;
 #[cfg(feature = "server")]
 pub mod replication;

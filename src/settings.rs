@@ -12,7 +12,7 @@ use keys::{ENV_PREFIX, KEYS};
 mod keys;
 mod sections;
 
-pub use sections::{Backup, Limits, Log, LogLevel, Standby, Tls};
+pub use sections::{Backup, Limits, Log, LogFormat, LogLevel, Metrics, Standby, Tls};
 
 /// The largest request body the server ever takes, in bytes (protocol §3).
 pub const MAX_BODY_BYTES: usize = 1 << 20;
@@ -57,6 +57,8 @@ pub struct Settings {
     pub limits: Limits,
     /// `[log]`
     pub log: Log,
+    /// `[metrics]`
+    pub metrics: Metrics,
     /// `[backup]`
     pub backup: Backup,
     /// `[standby]`
@@ -133,6 +135,7 @@ impl Settings {
             tls: Tls::default(),
             limits: Limits::default(),
             log: Log::default(),
+            metrics: Metrics::default(),
             backup: Backup::default(),
             standby: Standby::default(),
             warnings: Vec::new(),
@@ -213,6 +216,7 @@ impl Settings {
             Some("http") => self.http = list(),
             Some("server_urls") => self.server_urls = list(),
             Some("tls.names") => self.tls.names = list(),
+            Some("metrics.listen") => self.metrics.listen = list(),
             Some("trusted_vendors") => {
                 self.trusted_vendors = value.split(':').filter(|part| !part.is_empty()).map(PathBuf::from).collect();
             }
@@ -233,8 +237,9 @@ impl Settings {
             }
             Some("limits.shutdown_seconds") => self.limits.shutdown_seconds = number(name, value)?,
             Some("log.level") => {
-                self.log.level = LogLevel::find(value).ok_or_else(|| refused(name, value, "error, warn, info, debug or trace"))?;
+                self.log.level = LogLevel::find(value).ok_or_else(|| refused(name, value, LogLevel::NAMES))?;
             }
+            Some("log.format") => self.log.format = LogFormat::find(value).ok_or_else(|| refused(name, value, "auto, text or json"))?,
             Some("backup.every_minutes") => self.backup.every_minutes = number(name, value)?,
             Some("backup.directory") => self.backup.directory = PathBuf::from(value),
             Some("backup.keep_latest") => self.backup.keep_latest = number(name, value)?,
@@ -258,7 +263,7 @@ impl Settings {
         if self.data.as_os_str().is_empty() {
             return Err(refused("data", "", "the path of a directory"));
         }
-        for (key, entries) in [("listen", &self.listen), ("http", &self.http)] {
+        for (key, entries) in [("listen", &self.listen), ("http", &self.http), ("metrics.listen", &self.metrics.listen)] {
             for entry in entries {
                 split_host_port(entry).ok_or_else(|| refused(key, entry, "\"host:port\" with a port from 0 to 65535, an IPv6 address in brackets"))?;
             }
@@ -326,6 +331,14 @@ impl Settings {
     /// [`SettingsError::Value`] when an entry is no "host:port" or its host is unknown.
     pub fn http_addresses(&self) -> Result<Vec<SocketAddr>, SettingsError> {
         addresses("http", &self.http)
+    }
+
+    /// The addresses to answer Prometheus on; host names are looked up.
+    ///
+    /// # Errors
+    /// [`SettingsError::Value`] when an entry is no "host:port" or its host is unknown.
+    pub fn metrics_addresses(&self) -> Result<Vec<SocketAddr>, SettingsError> {
+        addresses("metrics.listen", &self.metrics.listen)
     }
 }
 

@@ -23,7 +23,8 @@ use crate::documents::{files, random_uuid};
 use crate::http::admin_api::handshakes::{HandshakeBody, HandshakeRow};
 use crate::licensing::slot::SLOT_SECONDS;
 use crate::licensing::{DeploymentType, Unit};
-use crate::settings::{Flags, LogLevel, Settings};
+use crate::log;
+use crate::settings::{Flags, LogFormat, LogLevel, Settings};
 
 /// How many devices are simulated.
 const DEVICES: usize = 50;
@@ -81,7 +82,7 @@ valid_to = 2099-12-31
 
 /// Runs the demo until Ctrl-C.
 pub fn run(args: &DemoArgs) -> Result<(), Failure> {
-    serve::start_log(LogLevel::Warn);
+    log::start(LogLevel::Warn, LogFormat::Text);
     let mut stop = serve::wait_for_stop()?;
     let home = Home::prepare("demo", args.data.clone())?;
     let mut settings = Settings::load(&Flags { data: Some(home.path.clone()), listen: vec![args.listen.clone()], ..Flags::default() }, [])

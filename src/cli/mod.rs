@@ -14,6 +14,7 @@
 //! | [`admin`] | `admin reset-password`, `user add`, `list`, `delete`, `token add`, `list`, `delete` |
 //! | [`backup`] | `backup now`, `list`, `verify`, `restore` |
 //! | [`standby`] | `standby invite`, `join`, `status`, `sync`, `promote`, `rehearse`, `leave` |
+//! | [`health`] [`log_level`] | `health`, `log-level` |
 //! | [`simulate`] | `simulate` |
 //! | [`throwaway`] | the site that `demo` and `sandbox` stand on |
 //! | [`connect`] | the way to a server that runs, or to its data when none does |
@@ -32,8 +33,10 @@ pub mod connect;
 pub mod demo;
 pub mod device;
 pub mod handshake;
+pub mod health;
 pub mod license;
 pub mod license_show;
+pub mod log_level;
 pub mod output;
 pub mod sandbox;
 pub mod serve;
@@ -95,6 +98,10 @@ enum Group {
     /// Two servers: invite, join, status, promote, rehearse a failover, leave
     #[command(subcommand)]
     Standby(standby::StandbyCommand),
+    /// Is the server well? Asks it part by part
+    Health(health::HealthArgs),
+    /// How much the running server's log tells
+    LogLevel(log_level::LogLevelArgs),
     /// Print a completion script for a shell
     ///
     /// Example:
@@ -154,6 +161,8 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Group::Admin(command) => admin::run(command),
         Group::Backup(command) => backup::run(command),
         Group::Standby(command) => standby::run(command),
+        Group::Health(args) => health::run(&args),
+        Group::LogLevel(args) => log_level::run(&args),
         Group::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "tollkeeper", &mut script);

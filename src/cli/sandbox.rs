@@ -12,7 +12,8 @@ use crate::documents::{files, load_vendor_key};
 use crate::http::admin_api::handshakes::{HandshakeBody, HandshakeRow};
 use crate::http::restart::Restart;
 use crate::http::sandbox::{Place, Sandbox};
-use crate::settings::{LogLevel, Settings, SettingsError};
+use crate::log;
+use crate::settings::{LogFormat, LogLevel, Settings, SettingsError};
 use crate::store::catalog::Catalog;
 use crate::store::{facts, open};
 
@@ -97,7 +98,7 @@ impl Started {
 
 /// Runs the sandbox until Ctrl-C.
 pub fn run(args: &SandboxArgs) -> Result<(), Failure> {
-    serve::start_log(LogLevel::Warn);
+    log::start(LogLevel::Warn, LogFormat::Text);
     let mut stop = serve::wait_for_stop()?;
     let started = start(args.data.clone(), std::slice::from_ref(&args.listen), &args.http)?;
     let presented = present(&started);

@@ -4,18 +4,16 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use sd_notify::NotifyState;
 use tokio::signal::unix::{SignalKind, signal};
-use tracing::level_filters::LevelFilter;
-use tracing_subscriber::Layer as _;
-use tracing_subscriber::filter::Targets;
-use tracing_subscriber::layer::SubscriberExt as _;
-use tracing_subscriber::util::SubscriberInitExt as _;
 
 use super::Failure;
 use crate::app::{App, Extent, StartError};
 use crate::clock::SystemClock;
 use crate::http::restart::Restart;
-use crate::settings::{Flags, LogLevel, Settings};
+use crate::jobs::watchdog;
+use crate::log;
+use crate::settings::{Flags, Settings};
 
 /// Flags of `serve`.
 #[derive(Debug, clap::Args)]
@@ -41,7 +39,7 @@ pub struct ServeArgs {
 pub fn run(args: &ServeArgs) -> Result<(), Failure> {
     let flags = Flags { config: args.config.clone(), data: args.data.clone(), listen: args.listen.clone(), http: args.http.clone() };
     let settings = Settings::load(&flags, super::environment()).map_err(|error| Failure(error.to_string()))?;
-    start_log(settings.log.level);
+    log::start(settings.log.level, settings.log.format);
     for warning in &settings.warnings {
         tracing::warn!("{warning}");
     }
@@ -68,8 +66,15 @@ fn serve(settings: &Settings, missing: Option<&str>, stop: &mut impl FnMut(&Rest
     for address in app.http_addresses() {
         tracing::warn!("listening on http://{address}, unencrypted because --http asked for it");
     }
+    watchdog::tell(&[NotifyState::Ready]);
+    for address in app.metrics_addresses() {
+        tracing::info!("listening on http://{address}/metrics");
+    }
     let ended = stop(&app.context().restart);
     tracing::info!("stopping: finishing what is in flight");
+    if ended == Ended::ToStop {
+        watchdog::tell(&[NotifyState::Stopping]);
+    }
     app.stop();
     Ok(ended)
 }
@@ -130,22 +135,4 @@ pub fn wait_for_stop() -> Result<impl FnMut(&Restart) -> Ended, Failure> {
             }
         })
     })
-}
-
-/// Writes the log to standard error.
-pub fn start_log(level: LogLevel) {
-    use std::io::IsTerminal as _;
-    let filter = match level {
-        LogLevel::Error => LevelFilter::ERROR,
-        LogLevel::Warn => LevelFilter::WARN,
-        LogLevel::Info => LevelFilter::INFO,
-        LogLevel::Debug => LevelFilter::DEBUG,
-        LogLevel::Trace => LevelFilter::TRACE,
-    };
-    // Of the libraries only what went wrong, unless somebody looks for a fault.
-    let libraries = if filter > LevelFilter::INFO { filter } else { filter.min(LevelFilter::WARN) };
-    let targets = Targets::new().with_default(libraries).with_target("tollkeeper", filter);
-    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal()).with_target(false);
-    // A second call keeps the first log: only tests do that.
-    let _ = tracing_subscriber::registry().with(lines.with_filter(targets)).try_init();
 }

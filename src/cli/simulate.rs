@@ -17,7 +17,7 @@ use serde_json::json;
 use self::device::{Day, Faults, Tally, Trade};
 use self::fleet::Fleet;
 use super::connect::{Admin, Create, segment};
-use super::{DataArg, Failure, output, sandbox, serve};
+use super::{DataArg, Failure, output, sandbox};
 use crate::client::settings::{Config, Settings};
 use crate::client::transport::{CaPin, Timeouts, Transport};
 use crate::clock::{Clock as _, SystemClock, rfc3339};
@@ -26,8 +26,9 @@ use crate::http::admin_api::statistics::UsageRow;
 use crate::http::sandbox::{ClockAnswer, SandboxState};
 use crate::licensing::slot::SLOT_SECONDS;
 use crate::licensing::{DeploymentType, Unit};
+use crate::log;
 use crate::protocol::license_key::LicenseKey;
-use crate::settings::LogLevel;
+use crate::settings::{LogFormat, LogLevel};
 
 pub mod device;
 pub mod fleet;
@@ -158,7 +159,7 @@ pub fn run(args: &SimulateArgs) -> Result<(), Failure> {
     match &args.license_key {
         Some(key) => play(args, key),
         None => {
-            serve::start_log(LogLevel::Warn);
+            log::start(LogLevel::Warn, LogFormat::Text);
             // Two addresses: one of them may be the main server that does not answer.
             let started = sandbox::start(None, &["127.0.0.1:0".to_owned(), "127.0.0.1:0".to_owned()], &[])?;
             let played = started.license_key(sandbox::FLEET).and_then(|key| {

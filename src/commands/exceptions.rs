@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// What can be wrong.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Trouble {
     /// No backup can be made.
     Backup,
@@ -24,6 +24,9 @@ pub enum Trouble {
 }
 
 impl Trouble {
+    /// All of them.
+    pub const ALL: [Self; 7] = [Self::Backup, Self::Disk, Self::Journal, Self::Partner, Self::Sync, Self::Clock, Self::FactsLost];
+
     /// Its name in answers.
     pub const fn name(self) -> &'static str {
         match self {

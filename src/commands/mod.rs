@@ -18,6 +18,7 @@
 //! | [`preferences`] | the admin sets something, or did something to be remembered |
 //! | [`backup`] [`restore`] | copies of the database, and one of them in its place |
 //! | [`exceptions`] | what is wrong right now |
+//! | [`turn`] | a sign of life of the writer |
 //! | [`site`] | what all of them know: identity, secret key, vendors, certificates |
 
 pub mod accept_reports;
@@ -37,6 +38,7 @@ pub mod site;
 pub mod tokens;
 mod trial;
 pub mod trust_vendor;
+pub mod turn;
 pub mod users;
 
 pub use site::Site;

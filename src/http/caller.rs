@@ -107,6 +107,7 @@ const OF_THIS_MACHINE: &[&str] = &[
     "/api/v1/admin/backups",
     "/api/v1/admin/sessions",
     "/api/v1/admin/audit",
+    "/api/v1/admin/log-level",
     "/admin/servers",
     "/admin/logout",
     "/admin/security/sessions",

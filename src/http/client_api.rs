@@ -75,8 +75,12 @@ pub async fn authorize(context: Data<Context>, request: HttpRequest, payload: Pa
     cors::answer(&context, &request, code, answer)
 }
 
-/// Decides, and signs.
+/// Decides, and signs; whom it refuses is counted.
 pub(super) async fn grant(context: &Context, request: AuthorizeRequest, origin_header: Option<String>, address: String) -> Result<AuthorizeAnswer, Failure> {
+    decide(context, request, origin_header, address).await.inspect_err(|failure| context.metrics.denied(failure.problem().code))
+}
+
+async fn decide(context: &Context, request: AuthorizeRequest, origin_header: Option<String>, address: String) -> Result<AuthorizeAnswer, Failure> {
     context.check_duty()?;
     let command = Authorize::new(context.site.clone(), request, origin_header, address);
     let granted = context.writer().submit(command).await??;
@@ -193,6 +197,10 @@ fn address_of(ip: IpAddr) -> String {
 
 /// Reads a request of a device: within the limits, and with values that make sense.
 async fn receive<T: FromDevice>(context: &Context, request: &HttpRequest, payload: Payload) -> Result<T, Failure> {
+    read(context, request, payload).await.inspect_err(|failure| context.metrics.denied(failure.problem().code))
+}
+
+async fn read<T: FromDevice>(context: &Context, request: &HttpRequest, payload: Payload) -> Result<T, Failure> {
     context.rate.check_address(request.peer_addr().map(|address| address.ip()))?;
     let mut body: T = read_json(context, request, payload).await?;
     body.validate()?;

@@ -6,6 +6,7 @@
 //! | [`problem`] | the only way from an error to a response |
 //! | [`body`] | reading a request's JSON within its limits |
 //! | [`query`] | the question behind the `?` of a path |
+//! | [`request_id`] | the name of a request, in its answer and in the log |
 //! | [`rate_limit`] | too many requests (130) |
 //! | [`client_api`] | what devices call |
 //! | [`sealed`] | bodies that only device and server can read |
@@ -21,6 +22,7 @@
 //! | [`replication`] | what the two servers of a site ask each other |
 //! | [`restart`] | begins anew where that is asked for |
 //! | [`ops`] | health, the API's reference, the front page |
+//! | [`metrics`] | what Prometheus scrapes |
 //! | [`openapi`] | the API's description |
 //! | [`tls`] | the site's certificate authority and the server's certificate |
 //! | [`idle`] | closes connections on which nothing happens |
@@ -35,12 +37,14 @@ pub mod chain_check;
 pub mod client_api;
 pub mod cors;
 pub mod idle;
+pub mod metrics;
 pub mod openapi;
 pub mod ops;
 pub mod problem;
 pub mod query;
 pub mod rate_limit;
 pub mod replication;
+pub mod request_id;
 pub mod restart;
 pub mod routes;
 pub mod sandbox;
@@ -109,6 +113,8 @@ pub struct Context {
     pub certificate: tls::Certificate,
     /// The data directory.
     pub data: std::path::PathBuf,
+    /// What is counted.
+    pub metrics: metrics::Metrics,
     /// When it started, seconds since 1970.
     pub started_at: i64,
     /// What makes it a sandbox, if it is one.

@@ -14,6 +14,8 @@ use crate::protocol::ErrorCode;
         super::client_api::reports,
         super::client_api::release,
         super::ops::health,
+        super::ops::live,
+        super::metrics::show,
         super::admin_api::licenses::list,
         super::admin_api::licenses::import,
         super::admin_api::licenses::show,

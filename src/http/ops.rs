@@ -1,6 +1,7 @@
 //! Is it well, how is it used, what is it: health, the API's reference, the front page.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use actix_web::HttpResponse;
 use actix_web::http::header;
@@ -9,7 +10,9 @@ use askama::Template;
 
 use super::Context;
 use super::problem::Failure;
+use super::request_id::RequestId;
 use crate::commands::site::HARDWARE_GRACE_DAYS;
+use crate::commands::turn::Turn;
 use crate::protocol::server::{Health, Part};
 use crate::protocol::{ErrorCode, Problem};
 use crate::store::catalog::Catalog;
@@ -29,7 +32,7 @@ impl Command for Ping {
     }
 }
 
-/// `GET /health`
+/// `GET /health`, `GET /health/ready`: whether it does its work, part by part.
 #[utoipa::path(get, path = "/api/v1/health", tag = "operations", responses(
     (status = 200, description = "Every part works", body = Health),
     (status = 503, description = "Some part does not", body = Health),
@@ -60,11 +63,33 @@ pub async fn health(context: Data<Context>) -> HttpResponse {
         }
         (None, None) => part("hardware", true, "the machine it was set up on".into()),
     }
+    answer(parts)
+}
+
+fn answer(parts: BTreeMap<String, Part>) -> HttpResponse {
     let ok = parts.values().all(|part| part.ok);
     let body = Health { status: if ok { "ok" } else { "failing" }.to_owned(), parts };
     let mut response = if ok { HttpResponse::Ok() } else { HttpResponse::ServiceUnavailable() };
     response.insert_header((header::CACHE_CONTROL, "no-store")).json(body)
 }
+
+/// `GET /health/live`: whether the process works at all. A full disk is no reason to start it anew.
+#[utoipa::path(get, path = "/api/v1/health/live", tag = "operations", responses(
+    (status = 200, description = "The writer comes round", body = Health),
+    (status = 503, description = "It does not, for seconds: start the service anew", body = Health),
+))]
+pub async fn live(context: Data<Context>) -> HttpResponse {
+    let turn = tokio::time::timeout(LIVE_PATIENCE, context.writer().submit(Turn)).await;
+    let (ok, detail) = match turn {
+        Ok(Err(Error::Stopped)) => (false, "has ended".to_owned()),
+        Ok(Err(Error::QueueFull)) | Err(_) => (false, format!("did not come round within {} s", LIVE_PATIENCE.as_secs())),
+        Ok(_) => (true, "comes round".to_owned()),
+    };
+    answer(BTreeMap::from([("writer".to_owned(), Part { ok, detail })]))
+}
+
+/// How long the writer may take to come round.
+const LIVE_PATIENCE: Duration = Duration::from_secs(10);
 
 /// `GET /openapi.json`
 pub async fn openapi_json() -> HttpResponse {
@@ -119,7 +144,8 @@ pub(super) fn page(template: &impl Template) -> Result<HttpResponse, Failure> {
 
 /// What can only fail when this program itself is wrong.
 pub(super) fn broken(what: &str, error: &dyn std::error::Error) -> Failure {
-    tracing::error!(%error, "{what} could not be made");
+    let request_id = RequestId::current().map(tracing::field::display);
+    tracing::error!(request_id, %error, "{what} could not be made");
     Failure::new(ErrorCode::NotServing, format!("{what} could not be made; the server's log says why"))
 }
 

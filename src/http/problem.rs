@@ -7,6 +7,7 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::{self, ContentType};
 use actix_web::{HttpResponse, ResponseError};
 
+use super::request_id::RequestId;
 use crate::commands::Refusal;
 use crate::commands::authorize::Refused;
 use crate::protocol::{BadField, ErrorCode, Problem};
@@ -102,7 +103,8 @@ impl From<store::Error> for Failure {
             _ => "the server cannot reach its database; its log says why".to_owned(),
         };
         if !matches!(error, store::Error::QueueFull | store::Error::Stopped) {
-            tracing::error!(%error, "a request failed");
+            let request_id = RequestId::current().map(tracing::field::display);
+            tracing::error!(request_id, %error, "a request failed");
         }
         Self::new(ErrorCode::NotServing, told)
     }
@@ -127,7 +129,8 @@ impl ResponseError for Failure {
         if let Some(methods) = self.allow {
             response.insert_header((header::ALLOW, methods));
         }
-        let body = serde_json::to_vec(&self.problem).unwrap_or_default();
+        let problem = Problem { request_id: RequestId::current().map(|id| id.to_string()), ..(*self.problem).clone() };
+        let body = serde_json::to_vec(&problem).unwrap_or_default();
         response
             .insert_header(ContentType("application/problem+json".parse().expect("a media type")))
             .insert_header((header::CACHE_CONTROL, "no-store"))

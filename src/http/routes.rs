@@ -10,7 +10,7 @@ use actix_web::{HttpRequest, HttpResponse, Route};
 use super::problem::Failure;
 use super::replication::ShownCertificate;
 use super::tls::fingerprint_of;
-use super::{admin, admin_api, assets, caller, client_api, cors, openapi, ops, replication, sandbox, sdk, sealed};
+use super::{admin, admin_api, assets, caller, client_api, cors, metrics, openapi, ops, replication, sandbox, sdk, sealed};
 
 /// Marks connections that came in through the admin socket.
 #[derive(Debug, Clone, Copy)]
@@ -62,6 +62,8 @@ fn configure_compressed(config: &mut ServiceConfig) {
     // Operations and reference.
     for base in ["", "/api/v1"] {
         route(&format!("{base}/health"), "GET", web::get().to(ops::health));
+        route(&format!("{base}/health/ready"), "GET", web::get().to(ops::health));
+        route(&format!("{base}/health/live"), "GET", web::get().to(ops::live));
         route(&format!("{base}/openapi.json"), "GET", web::get().to(ops::openapi_json));
         route(&format!("{base}/docs"), "GET", web::get().to(ops::reference_page));
     }
@@ -71,6 +73,10 @@ fn configure_compressed(config: &mut ServiceConfig) {
         route(path, "GET", web::get().to(sdk::languages));
     }
     route("/sdk/{path:.+}", "GET", web::get().to(sdk::file));
+
+    for path in ["/metrics", "/api/v1/metrics"] {
+        config.service(web::resource(path).wrap(from_fn(caller::identify)).route(web::get().to(metrics::show)));
+    }
 
     // Administration: who asks is found out before anything is done.
     let api = web::scope("/api/v1/admin")
@@ -130,6 +136,8 @@ fn configure_compressed(config: &mut ServiceConfig) {
         .route("/backups/{name}/file", web::get().to(admin_api::backups::file))
         .route("/backups/{name}/verify", web::post().to(admin_api::backups::verify))
         .route("/backups/{name}/restore", web::post().to(admin_api::backups::restore_one))
+        .route("/log-level", web::get().to(admin_api::log_level::show))
+        .route("/log-level", web::put().to(admin_api::log_level::change))
         .route("/settings", web::get().to(admin_api::settings::show))
         .route("/settings", web::patch().to(admin_api::settings::change))
         .route("/statistics/statements", web::post().to(admin_api::statistics::issue_statement))
@@ -142,6 +150,16 @@ fn configure_compressed(config: &mut ServiceConfig) {
 
     config.service(utoipa_swagger_ui::SwaggerUi::new("/reference/{_:.*}").url("/reference.json", openapi::describe()));
     config.default_service(web::route().to(nowhere));
+}
+
+/// The table of the listeners for Prometheus: whoever reaches them may look.
+pub fn configure_metrics(config: &mut ServiceConfig) {
+    config
+        .route("/metrics", web::get().to(metrics::show))
+        .route("/health", web::get().to(ops::health))
+        .route("/health/ready", web::get().to(ops::health))
+        .route("/health/live", web::get().to(ops::live))
+        .default_service(web::route().to(nowhere));
 }
 
 /// Remembers how a connection came in.

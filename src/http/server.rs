@@ -18,6 +18,7 @@ use actix_web::web::Data;
 use actix_web::{App, HttpServer};
 
 use super::idle::{Answering, Watch};
+use super::request_id::{self, RequestId};
 use super::{Context, routes, sandbox};
 
 /// Open sockets that the server answers on.
@@ -27,6 +28,8 @@ pub struct Listeners {
     pub https: Vec<TcpListener>,
     /// Plain HTTP.
     pub http: Vec<TcpListener>,
+    /// Plain HTTP for Prometheus alone.
+    pub metrics: Vec<TcpListener>,
     /// The admin socket.
     pub admin: Option<UnixListener>,
 }
@@ -34,6 +37,7 @@ pub struct Listeners {
 /// A running HTTP server, on a thread of its own.
 pub struct Running {
     handle: ServerHandle,
+    scraped: Option<ServerHandle>,
     thread: JoinHandle<io::Result<()>>,
     in_flight: Arc<AtomicUsize>,
     stopping: Arc<AtomicBool>,
@@ -63,6 +67,8 @@ pub fn start(context: Data<Context>, listeners: Listeners, tls: Option<rustls::S
     let stopping = Arc::new(AtomicBool::new(false));
     let last_answers = Arc::clone(&stopping);
     let watch = Watch::new(Instant::now(), Duration::from_secs(limits.idle_seconds));
+    let start = fastrand::u32(..);
+    let watched_by = context.clone();
     let (ready, started) = std::sync::mpsc::channel();
     let thread = std::thread::Builder::new().name("http".to_owned()).spawn(move || {
         actix_web::rt::System::new().block_on(async move {
@@ -75,15 +81,17 @@ pub fn start(context: Data<Context>, listeners: Listeners, tls: Option<rustls::S
             });
             let mut server = HttpServer::new(move || {
                 let (counter, last_answers) = (Arc::clone(&counter), Arc::clone(&last_answers));
+                let watched = context.clone();
                 App::new()
                     .app_data(context.clone())
                     .wrap(Condition::new(context.sandbox.is_some(), from_fn(sandbox::misbehave)))
                     .wrap_fn(move |request, service| {
                         let entered = (InFlight::enter(&counter), Answering::enter(&request));
-                        let last_answers = Arc::clone(&last_answers);
+                        let (last_answers, context) = (Arc::clone(&last_answers), watched.clone());
+                        let (id, began) = (RequestId::next(start), Instant::now());
                         let answer = service.call(request);
                         async move {
-                            let mut answer = answer.await;
+                            let mut answer = request_id::finish(id, began, &context.metrics, id.scope(answer).await);
                             // Devices that go on asking over kept connections would keep the server from stopping.
                             if let (Ok(answer), true) = (&mut answer, last_answers.load(Ordering::SeqCst)) {
                                 answer.response_mut().head_mut().set_connection_type(ConnectionType::Close);
@@ -120,19 +128,34 @@ pub fn start(context: Data<Context>, listeners: Listeners, tls: Option<rustls::S
             if let Some(listener) = listeners.admin {
                 server = server.listen_uds(listener)?;
             }
+            let scraped = answer_prometheus(watched_by, listeners.metrics)?;
             let server = server.run();
             // The receiver waits for exactly this.
-            let _ = ready.send(server.handle());
+            let _ = ready.send((server.handle(), scraped));
             server.await
         })
     })?;
     match started.recv() {
-        Ok(handle) => Ok(Running { handle, thread, in_flight, stopping }),
+        Ok((handle, scraped)) => Ok(Running { handle, scraped, thread, in_flight, stopping }),
         Err(_) => Err(match thread.join() {
             Ok(Err(error)) => error,
             _ => io::Error::other("the HTTP server did not start"),
         }),
     }
+}
+
+fn answer_prometheus(context: Data<Context>, listeners: Vec<TcpListener>) -> io::Result<Option<ServerHandle>> {
+    if listeners.is_empty() {
+        return Ok(None);
+    }
+    let mut server = HttpServer::new(move || App::new().app_data(context.clone()).configure(routes::configure_metrics));
+    for listener in listeners {
+        server = server.listen(listener)?;
+    }
+    let server = server.workers(1).disable_signals().shutdown_timeout(1).run();
+    let handle = server.handle();
+    actix_web::rt::spawn(server);
+    Ok(Some(handle))
 }
 
 impl Running {
@@ -154,6 +177,9 @@ impl Running {
             return;
         };
         runtime.block_on(async {
+            if let Some(scraped) = &self.scraped {
+                scraped.stop(false).await;
+            }
             let Some(patience) = patience else { return self.handle.stop(false).await };
             self.handle.pause().await;
             self.stopping.store(true, Ordering::SeqCst);

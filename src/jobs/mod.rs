@@ -4,11 +4,13 @@
 //! | --- | --- |
 //! | [`backup`] | makes a backup every 12 minutes |
 //! | [`standby`] | tells the partner, and takes facts from it |
+//! | [`watchdog`] | tells systemd that the server is alive |
 //! | [`watch`] | looks whether something is going wrong: disk, lost facts |
 
 pub mod backup;
 pub mod standby;
 pub mod watch;
+pub mod watchdog;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};

@@ -24,6 +24,9 @@ pub struct Problem {
     /// For code 200: the field that is wrong.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub field: Option<String>,
+    /// The request, as the server's log names it and the header `X-Request-Id` does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<String>,
 }
 
 impl Problem {
@@ -37,6 +40,7 @@ impl Problem {
             code: code.number(),
             sdk_code: code.sdk_code(),
             field: None,
+            request_id: None,
         }
     }
 }

@@ -9,7 +9,7 @@ pub(super) const ENV_PREFIX: &str = "TOLLKEEPER_";
 
 /// Every key of the settings file, tables written with a dot. The environment variable of
 /// `limits.queue` is `TOLLKEEPER_LIMITS_QUEUE`.
-pub(super) const KEYS: [&str; 23] = [
+pub(super) const KEYS: [&str; 25] = [
     "data",
     "listen",
     "http",
@@ -27,6 +27,8 @@ pub(super) const KEYS: [&str; 23] = [
     "limits.address_requests_per_minute",
     "limits.shutdown_seconds",
     "log.level",
+    "log.format",
+    "metrics.listen",
     "backup.every_minutes",
     "backup.directory",
     "backup.keep_latest",

@@ -46,6 +46,40 @@ pub struct Limits {
 pub struct Log {
     /// The least important kind of line that is written.
     pub level: LogLevel,
+    /// How lines are written.
+    pub format: LogFormat,
+}
+
+/// How the log's lines are written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogFormat {
+    /// JSON where systemd's journal listens, else text.
+    #[default]
+    Auto,
+    /// For people.
+    Text,
+    /// For programs: one object a line.
+    Json,
+}
+
+impl LogFormat {
+    /// The format of this name, whatever its case.
+    pub fn find(name: &str) -> Option<Self> {
+        [("auto", Self::Auto), ("text", Self::Text), ("json", Self::Json)]
+            .into_iter()
+            .find(|(known, _)| name.trim().eq_ignore_ascii_case(known))
+            .map(|(_, format)| format)
+    }
+}
+
+/// `[metrics]`: what Prometheus scrapes.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Metrics {
+    /// Plain HTTP listeners for `/metrics` and `/health` alone, as "host:port". Empty: none; with a token they are
+    /// answered beside everything else.
+    pub listen: Vec<String>,
 }
 
 /// How much the log tells, from least to most.
@@ -62,6 +96,9 @@ pub enum LogLevel {
 }
 
 impl LogLevel {
+    /// What can be given, in words.
+    pub const NAMES: &str = "error, warn, info, debug or trace";
+
     /// The name as settings write it.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -3,13 +3,14 @@
 //! It takes what is queued, without a timer: batches form while the previous commit is on
 //! its way to the disk. Every waiter gets its answer only after the commit. When anything
 //! in a batch fails, the whole batch is undone and each command is tried again alone, so
-//! that one command never takes its neighbours with it.
+//! that one command never takes its neighbours with it. How it goes is measured: see [`Pace`].
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::thread::JoinHandle;
 
+use prometheus::{Histogram, HistogramOpts, IntGauge};
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
@@ -65,6 +66,29 @@ impl<C: Command> Job for Waiting<C> {
     }
 }
 
+/// How the writer keeps up.
+#[derive(Clone)]
+pub struct Pace {
+    /// Commands that wait for the writer.
+    pub waiting: IntGauge,
+    /// Commands that were put on disk together.
+    pub batches: Histogram,
+    /// From the begin of a transaction until it is on disk, seconds.
+    pub commits: Histogram,
+}
+
+impl Pace {
+    fn new() -> Result<Self, prometheus::Error> {
+        let batches = HistogramOpts::new("tollkeeper_commit_batch_commands", "Commands that were put on disk together.");
+        let commits = HistogramOpts::new("tollkeeper_commit_duration_seconds", "From the begin of a transaction until it is on disk.");
+        Ok(Self {
+            waiting: IntGauge::new("tollkeeper_writer_queue_commands", "Commands that wait for the writer.")?,
+            batches: Histogram::with_opts(batches.buckets(vec![1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1_024.0]))?,
+            commits: Histogram::with_opts(commits.buckets(vec![0.000_5, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 5.0]))?,
+        })
+    }
+}
+
 /// What travels through the queue; `None` ends the thread after what came before it.
 type Queued = Option<Box<dyn Job>>;
 
@@ -73,6 +97,7 @@ type Queued = Option<Box<dyn Job>>;
 pub struct Writer {
     queue: SyncSender<Queued>,
     catalog: Arc<RwLock<Arc<Catalog>>>,
+    pace: Pace,
 }
 
 impl Writer {
@@ -81,17 +106,24 @@ impl Writer {
         let memory = Memory::load(&connection, origin)?;
         let catalog = Arc::new(RwLock::new(Arc::new(Catalog::load(&connection)?)));
         let published = Arc::clone(&catalog);
+        let pace = Pace::new().map_err(|error| Error::Io(error.to_string()))?;
+        let measured = pace.clone();
         let (sender, receiver) = sync_channel(queue);
         let thread = std::thread::Builder::new()
             .name("writer".to_owned())
-            .spawn(move || Desk { connection, memory: Some(memory), origin, clock, published }.work(&receiver))
+            .spawn(move || Desk { connection, memory: Some(memory), origin, clock, published, pace: measured }.work(&receiver))
             .map_err(|error| Error::Io(error.to_string()))?;
-        Ok((Self { queue: sender, catalog }, thread))
+        Ok((Self { queue: sender, catalog, pace }, thread))
     }
 
     /// Licenses, items and handshake codes as last committed, without a look at the disk.
     pub fn catalog(&self) -> Arc<Catalog> {
         Arc::clone(&self.catalog.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// How the writer keeps up.
+    pub fn pace(&self) -> &Pace {
+        &self.pace
     }
 
     /// Queues a command; resolves when it is on disk, or has failed and left no trace.
@@ -101,6 +133,9 @@ impl Writer {
             TrySendError::Full(_) => Error::QueueFull,
             TrySendError::Disconnected(_) => Error::Stopped,
         });
+        if queued.is_ok() {
+            self.pace.waiting.inc();
+        }
         async move {
             queued?;
             answer.await.map_err(|_| Error::Stopped)?
@@ -111,6 +146,7 @@ impl Writer {
     pub fn submit_blocking<C: Command>(&self, command: C) -> Result<C::Answer, Error> {
         let (reply, answer) = oneshot::channel();
         self.queue.send(Some(Box::new(Waiting { command, answer: None, reply }))).map_err(|_| Error::Stopped)?;
+        self.pace.waiting.inc();
         answer.blocking_recv().map_err(|_| Error::Stopped)?
     }
 }
@@ -142,6 +178,7 @@ struct Desk {
     origin: ServerUuid,
     clock: Arc<dyn Clock>,
     published: Arc<RwLock<Arc<Catalog>>>,
+    pace: Pace,
 }
 
 impl Desk {
@@ -150,6 +187,7 @@ impl Desk {
         let mut stop = false;
         while !stop {
             let Ok(Some(first)) = queue.recv() else { break };
+            let timer = self.pace.commits.start_timer();
             batch.push(first);
             let committed = self.transaction(&mut batch, || match queue.try_recv() {
                 Ok(Some(job)) => Some(job),
@@ -159,6 +197,9 @@ impl Desk {
                 }
                 Err(_) => None,
             });
+            self.pace.waiting.sub(batch.len() as i64);
+            self.pace.batches.observe(batch.len() as f64);
+            timer.observe_duration();
             match committed {
                 // Only a command can be the one rotten apple; a disk that is full is full for all.
                 Err(Undone { by_command: true, .. }) if batch.len() > 1 => {

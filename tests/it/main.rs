@@ -25,6 +25,7 @@ mod main_job;
 mod malformed;
 mod misuse;
 mod numbers;
+mod operations;
 mod random_sites;
 mod revocations;
 mod sandbox;

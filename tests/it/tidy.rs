@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 const ARROWS: &[(&str, &[&str])] = &[
     ("clock", &[]),
     ("settings", &[]),
+    ("log", &["settings"]),
     ("licensing", &["clock::rfc3339"]),
     ("protocol", &["licensing"]),
     ("documents", &["licensing", "protocol", "clock::rfc3339"]),
@@ -17,9 +18,9 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("client", &["protocol", "licensing", "documents", "clock"]),
     ("replication", &["commands", "store", "documents", "protocol", "licensing", "client", "clock"]),
     ("jobs", &["replication", "commands", "store", "documents", "protocol", "licensing", "clock"]),
-    ("http", &["replication", "commands", "store", "protocol", "documents", "licensing", "settings", "clock"]),
+    ("http", &["replication", "commands", "store", "protocol", "documents", "licensing", "settings", "log", "clock"]),
     ("app", &["licensing", "protocol", "documents", "store", "commands", "client", "http", "jobs", "replication", "settings", "clock"]),
-    ("cli", &["app", "licensing", "protocol", "documents", "store", "commands", "client", "http", "jobs", "replication", "settings", "clock"]),
+    ("cli", &["app", "licensing", "protocol", "documents", "store", "commands", "client", "http", "jobs", "replication", "settings", "log", "clock"]),
     ("main", &["cli"]),
     ("lib", &[]),
 ];

@@ -11,6 +11,7 @@ use super::trust::{self, Distrust, Expected};
 use super::{AUTHORIZE, Action, Ask, Core, RELEASE, Source, Standing, Work, fraction, outbox};
 use crate::client::error::{Code, LicenseError, ServerFailure};
 use crate::client::settings::Config;
+use crate::clock::parse_rfc3339;
 use crate::documents::{Claims, jws, random_uuid};
 use crate::licensing::ClientUuid;
 use crate::protocol::authorize::{AuthorizeAnswer, AuthorizeRequest, Validation};
@@ -183,7 +184,7 @@ impl Core {
             self.time.learn(claims.iat, now);
         }
         let site = self.time.tell(now);
-        let refresh_after = seconds_of(&answer.refresh_after).unwrap_or(claims.exp).clamp(claims.iat, claims.exp);
+        let refresh_after = parse_rfc3339(&answer.refresh_after).unwrap_or(claims.exp).clamp(claims.iat, claims.exp);
         let grant = Grant {
             authorization: answer.authorization.clone(),
             refresh_after,
@@ -296,8 +297,4 @@ pub(super) fn bare_request(config: &Config) -> AuthorizeRequest {
 pub(super) fn fingerprint(config: &Config) -> String {
     let request = serde_json::to_vec(&bare_request(config)).unwrap_or_default();
     jws::encode(&digest(&SHA256, &request).as_ref()[..16])
-}
-
-fn seconds_of(time: &str) -> Option<i64> {
-    chrono::DateTime::parse_from_rfc3339(time).ok().map(|time| time.timestamp())
 }

@@ -64,7 +64,7 @@ const STATUSES: &[(&str, &str, &str)] = &[
 
 /// Seconds since 1970 of a time that the API wrote.
 pub fn seconds_of(text: &str) -> i64 {
-    chrono::DateTime::parse_from_rfc3339(text).map_or(0, |time| time.timestamp())
+    crate::clock::parse_rfc3339(text).unwrap_or(0)
 }
 
 /// How something is charged, in words: `device, a seat for a quarter`.

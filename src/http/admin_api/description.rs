@@ -2,7 +2,7 @@
 
 use utoipa::OpenApi;
 
-use super::{alerts, audit, backups, certificate, devices, servers, sessions, settings, standby, tokens, users};
+use super::{alerts, audit, backups, certificate, devices, log_level, servers, sessions, settings, standby, tokens, users};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -37,6 +37,8 @@ use super::{alerts, audit, backups, certificate, devices, servers, sessions, set
         backups::file,
         backups::verify,
         backups::restore_one,
+        log_level::show,
+        log_level::change,
         settings::show,
         settings::change,
     ),

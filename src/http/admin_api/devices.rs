@@ -169,7 +169,9 @@ pub fn sort_of(sort: &str) -> Result<Option<Sort>, (&'static str, String)> {
     match by {
         "" => Ok(None),
         "first_seen" | "last_seen" => Ok(Some(Sort { is_by_last: by == "last_seen", is_down })),
-        _ => Err(("sort", format!("'{}' is no order: give first_seen or last_seen, with - before it for the latest first", crate::licensing::id::shorten(sort)))),
+        _ => {
+            Err(("sort", format!("'{}' is no order: give first_seen or last_seen, with - before it for the latest first", crate::licensing::id::shorten(sort))))
+        }
     }
 }
 

@@ -17,6 +17,7 @@
 //! | [`servers`] | this server and its partner |
 //! | [`standby`] | two servers become a pair, change their roles, and part |
 //! | [`backups`] | copies of the database, and the way back from one |
+//! | [`log_level`] | how much the log tells |
 //! | [`settings`] | what the admin sets while it runs |
 //! | [`description`] | the description of these last ones |
 
@@ -31,6 +32,7 @@ pub mod devices;
 pub mod handshakes;
 pub mod items;
 pub mod licenses;
+pub mod log_level;
 pub mod servers;
 pub mod sessions;
 pub mod settings;
