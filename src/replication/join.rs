@@ -226,11 +226,15 @@ impl Joining {
         let pairing = Pairing { partner: plan.answer.partner.clone(), pass: plan.answer.pass.clone() };
         let link = Link::to(&pairing, &plan.answer.ca_pem).map_err(|error| error.to_string())?;
         let part = directory.join(PART);
+        if snapshot::is_half_changed(&part) {
+            // Killed while the copy was made this server's own: it is not the partner's any more.
+            snapshot::remove(&part).map_err(|error| error.to_string())?;
+        }
         self.take_copy(&link, &mut plan, &part)?;
         self.tell("checking", 0, 0, None);
         if let Err(error) = snapshot::verify(&part, Depth::Pages, |_| true) {
             // It was damaged on its way: once more from the beginning.
-            let _ = fs::remove_file(&part);
+            snapshot::remove(&part).map_err(|error| error.to_string())?;
             return Err(error.to_string());
         }
         self.lay_ready(&plan.answer, &pairing, &part, identity, rows).map_err(|error| error.to_string())
@@ -249,10 +253,7 @@ impl Joining {
         };
         if plan.snapshot != copy.id {
             // Another copy than the one that was begun.
-            match fs::remove_file(part) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(failed(part, &error).to_string()),
-                _ => {}
-            }
+            snapshot::remove(part).map_err(|error| error.to_string())?;
             plan.snapshot.clone_from(&copy.id);
             self.keep(plan).map_err(|error| error.to_string())?;
         }

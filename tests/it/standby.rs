@@ -110,6 +110,28 @@ fn join(a: &Site, b: &mut Site, lines: &[Line; 2]) {
     lines[1].lead_to(b.app().https_addresses()[0]);
 }
 
+#[test]
+fn a_copy_that_was_being_changed_when_the_server_was_killed_is_taken_anew() {
+    let lines = [Line::new(), Line::new()];
+    let mut a = Site::with_settings(|settings| settings.server_urls = vec![lines[0].url()]);
+    lines[0].lead_to(a.app().https_addresses()[0]);
+    a.restart();
+    lines[0].lead_to(a.app().https_addresses()[0]);
+    let mut b = Site::beside(&a, |settings| settings.server_urls = vec![lines[1].url()]);
+    // What a kill leaves in the middle of a transaction: the file, and beside it how to undo what was done to it.
+    let joining = b.data().join("joining");
+    std::fs::create_dir(&joining).expect("made");
+    let other = b.dir.path().join("other.db");
+    let open = Connection::open(&other).expect("opens");
+    open.execute_batch("CREATE TABLE t (x); INSERT INTO t VALUES (1); BEGIN; UPDATE t SET x = 2").expect("begun");
+    for end in ["", "-journal"] {
+        std::fs::copy(b.dir.path().join(format!("other.db{end}")), joining.join(format!("snapshot.db{end}"))).expect("copied");
+    }
+    join(&a, &mut b, &lines);
+    assert_eq!(b.admin_get("standby")["this"]["role"], json!("standby"));
+    assert!(!joining.exists());
+}
+
 fn code_of(answer: Result<Value, Value>) -> i64 {
     answer.expect_err("refused")["code"].as_i64().expect("a code")
 }
