@@ -24,7 +24,7 @@ use crate::documents::secret::SecretKey;
 use crate::documents::{Hardware, SealingKey, ServerIdentity, SigningKey, random_uuid, replace_file};
 use crate::http::Context;
 use crate::http::admin_api::standby::go_on_joining;
-use crate::http::caller::TOKEN_USES_ROW;
+use crate::http::caller::{CONSOLE, TOKEN_USES_ROW};
 use crate::http::chain_check::ChainCheck;
 use crate::http::rate_limit::{self, RateLimit};
 use crate::http::replication::{Outgoing, remove_leftover};
@@ -326,7 +326,7 @@ pub fn restore(settings: &Settings, backup: &Path, passphrase: Option<&str>) -> 
     let _lock = take_lock(&settings.data)?;
     let broken = |error: store::Error| StartError::Store { path: backup.to_owned(), error };
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    restore::stage(&settings.data, backup, passphrase).map_err(broken)?;
+    restore::stage(&settings.data, backup, passphrase, CONSOLE, |_, _, _| true).map_err(broken)?;
     restore::take_staged(&settings.data, &backups_of(settings, &clock)).map_err(broken)?;
     Ok(())
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::clock::Clock;
 use crate::store::Error;
@@ -72,8 +72,10 @@ pub struct Copy {
 }
 
 /// Work that goes on.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Progress {
+    /// The backup that is to take the place of the database; `None`: one is made.
+    pub restores: Option<String>,
     /// `copying` or `checking`.
     pub step: &'static str,
     /// How far it is.
@@ -85,11 +87,40 @@ pub struct Progress {
 /// How the last backup went.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Standing {
-    /// The one that is being made.
+    /// What goes on now.
     pub running: Option<Progress>,
     /// When the last one was tried, seconds since 1970, and its name or why there is none.
     pub last: Option<(i64, Result<String, String>)>,
+    /// When one was to be restored in vain, seconds since 1970, and why.
+    pub not_restored: Option<(i64, String)>,
 }
+
+/// What goes on with backups, one thing at a time; it ends with this.
+pub struct Work(Arc<Backups>);
+
+impl Work {
+    /// Says how far it is; whether to go on.
+    pub fn tell(&self, step: &'static str, done: u64, all: u64) -> bool {
+        if let Some(running) = &mut self.0.standing_now().running {
+            (running.step, running.done, running.all) = (step, done, all);
+        }
+        !self.0.is_over.load(Ordering::SeqCst)
+    }
+
+    /// Keeps, for those who ask, why the backup was not restored.
+    pub fn fail_to_restore(&self, why: &str) {
+        self.0.standing_now().not_restored = Some((self.0.clock.now_seconds(), why.to_owned()));
+    }
+}
+
+impl Drop for Work {
+    fn drop(&mut self) {
+        self.0.standing_now().running = None;
+    }
+}
+
+/// Why nothing else can be done with backups now.
+pub const BUSY: &str = "a backup is being made or restored already: wait until that is done";
 
 /// The backups of this server.
 pub struct Backups {
@@ -97,7 +128,6 @@ pub struct Backups {
     directory: PathBuf,
     policy: Policy,
     clock: Arc<dyn Clock>,
-    alone: Mutex<()>,
     standing: Mutex<Standing>,
     is_over: AtomicBool,
 }
@@ -111,15 +141,7 @@ impl Backups {
             // Whoever lacks the right to remove it will hear of that from the next backup.
             let _ = fs::remove_file(path);
         }
-        Self {
-            database: data.join("tollkeeper.db"),
-            directory,
-            policy,
-            clock,
-            alone: Mutex::default(),
-            standing: Mutex::default(),
-            is_over: AtomicBool::new(false),
-        }
+        Self { database: data.join("tollkeeper.db"), directory, policy, clock, standing: Mutex::default(), is_over: AtomicBool::new(false) }
     }
 
     /// The server stops: one that is being made is given up, and the next start makes another.
@@ -146,16 +168,15 @@ impl Backups {
         self.standing_now().clone()
     }
 
-    /// Keeps others from making one, until the guard goes.
-    ///
-    /// # Errors
-    /// One is being made.
-    pub fn hold(&self) -> Result<MutexGuard<'_, ()>, Error> {
-        match self.alone.try_lock() {
-            Ok(guard) => Ok(guard),
-            Err(TryLockError::Poisoned(poisoned)) => Ok(poisoned.into_inner()),
-            Err(TryLockError::WouldBlock) => Err(Error::Other("a backup is being made already: wait until it is done".to_owned())),
+    /// Begins something, unless something goes on: to restore the backup of this name, or to make one.
+    pub fn begin(self: &Arc<Self>, restores: Option<String>) -> Option<Work> {
+        let mut standing = self.standing_now();
+        if standing.running.is_some() {
+            return None;
         }
+        standing.running = Some(Progress { restores, step: "copying", ..Progress::default() });
+        standing.not_restored = None;
+        Some(Work(Arc::clone(self)))
     }
 
     /// Makes one, checks it, and thins the others out. Blocks for as long as that takes.
@@ -163,37 +184,30 @@ impl Backups {
     /// # Errors
     /// There is no room, the directory cannot be written, the copy is damaged, or another one is
     /// being made.
-    pub fn make(&self, reason: Reason) -> Result<Copy, Error> {
-        self.make_with(reason, |_| Ok(()))
+    pub fn make(self: &Arc<Self>, reason: Reason) -> Result<Copy, Error> {
+        let work = self.begin(None).ok_or_else(|| Error::Other(BUSY.to_owned()))?;
+        self.make_with(&work, reason, |_| Ok(()))
     }
 
-    /// The same; `finish` is given the path of the copy, and belongs to the work: there is no backup
-    /// when it fails.
+    /// The same, begun already; `finish` is given the path of the copy, and belongs to the work: there is
+    /// no backup when it fails.
     ///
     /// # Errors
     /// As [`Self::make`], and what `finish` says.
-    pub fn make_with(&self, reason: Reason, finish: impl FnOnce(&Path) -> Result<(), Error>) -> Result<Copy, Error> {
-        let _alone = self.hold()?;
+    pub fn make_with(&self, work: &Work, reason: Reason, finish: impl FnOnce(&Path) -> Result<(), Error>) -> Result<Copy, Error> {
         let now = self.clock.now_seconds();
-        self.standing_now().running = Some(Progress { step: "copying", done: 0, all: 0 });
-        let made = self.try_make(reason, now, finish);
-        let mut standing = self.standing_now();
-        standing.running = None;
-        standing.last = Some((now, made.as_ref().map(|copy| copy.name.clone()).map_err(ToString::to_string)));
+        let made = self.try_make(work, reason, now, finish);
+        self.standing_now().last = Some((now, made.as_ref().map(|copy| copy.name.clone()).map_err(ToString::to_string)));
         made
     }
 
-    fn try_make(&self, reason: Reason, now: i64, finish: impl FnOnce(&Path) -> Result<(), Error>) -> Result<Copy, Error> {
+    fn try_make(&self, work: &Work, reason: Reason, now: i64, finish: impl FnOnce(&Path) -> Result<(), Error>) -> Result<Copy, Error> {
         fs::create_dir_all(&self.directory).map_err(|error| self.trouble(&error))?;
         self.check_room(&self.directory)?;
         let name = self.free_name(reason, now);
         let (part, path) = (self.directory.join(format!("{name}{PART}")), self.directory.join(&name));
-        let tell = |step, done, all| {
-            self.standing_now().running = Some(Progress { step, done, all });
-            !self.is_over.load(Ordering::SeqCst)
-        };
-        let written = snapshot::copy(&self.database, &part, |done, all| tell("copying", done, all));
-        let checked = written.and_then(|()| snapshot::verify(&part, Depth::Pages, |facts| tell("checking", facts, 0))).and_then(|_| finish(&path));
+        let written = snapshot::copy(&self.database, &part, |done, all| work.tell("copying", done, all));
+        let checked = written.and_then(|()| snapshot::verify(&part, Depth::Pages, |done, all| work.tell("checking", done, all))).and_then(|_| finish(&path));
         if let Err(error) = checked {
             // Half a backup is none.
             let _ = fs::remove_file(&part);
@@ -274,7 +288,7 @@ impl Backups {
 
     /// Looks at everything in a backup.
     pub fn verify(&self, path: &Path) -> Result<Contents, Error> {
-        snapshot::verify(path, Depth::Everything, |_| true)
+        snapshot::verify(path, Depth::Everything, |_, _| true)
     }
 }
 
@@ -344,6 +358,23 @@ mod tests {
         let gone = thin_out(&copies, Policy { every_minutes: 12, latest: 1, hourly: 0, daily: 0 });
         assert_eq!(gone.len(), 24);
         assert!(gone.iter().all(|name| name.ends_with("-scheduled.db")));
+    }
+
+    #[test]
+    fn one_thing_goes_on_at_a_time_and_tells_how_far_it_is() {
+        let clock = Arc::new(crate::clock::ManualClock::at_seconds(7));
+        let backups = Arc::new(Backups::of(Path::new("nowhere"), PathBuf::from("nowhere/backups"), POLICY, clock));
+        let work = backups.begin(Some("one.db".to_owned())).expect("nothing goes on");
+        assert!(work.tell("checking", 3, 9));
+        assert_eq!(backups.standing().running, Some(Progress { restores: Some("one.db".to_owned()), step: "checking", done: 3, all: 9 }));
+        assert!(backups.begin(None).is_none() && backups.make(Reason::Admin).is_err());
+        work.fail_to_restore("no room");
+        drop(work);
+        assert_eq!((backups.standing().running, backups.standing().not_restored), (None, Some((7, "no room".to_owned()))));
+        let work = backups.begin(None).expect("nothing goes on");
+        assert_eq!(backups.standing().not_restored, None, "that was before");
+        backups.give_up();
+        assert!(!work.tell("copying", 1, 2), "the server stops");
     }
 
     #[test]

@@ -232,7 +232,7 @@ impl Joining {
         }
         self.take_copy(&link, &mut plan, &part)?;
         self.tell("checking", 0, 0, None);
-        if let Err(error) = snapshot::verify(&part, Depth::Pages, |_| true) {
+        if let Err(error) = snapshot::verify(&part, Depth::Pages, |_, _| true) {
             // It was damaged on its way: once more from the beginning.
             snapshot::remove(&part).map_err(|error| error.to_string())?;
             return Err(error.to_string());

@@ -151,22 +151,26 @@ pub fn open_copy(path: &Path) -> Result<Connection, Error> {
     Ok(connection)
 }
 
-/// Looks at every page of a copy and at every fact in it. `progress` hears how many facts were found
-/// to be in order, and may end it.
+/// Looks at every page of a copy and at every fact in it. `progress` hears how many facts of how many
+/// were found to be in order, and may end it.
 ///
 /// # Errors
 /// What is wrong with it.
-pub fn verify(path: &Path, depth: Depth, progress: impl FnMut(u64) -> bool) -> Result<Contents, Error> {
+pub fn verify(path: &Path, depth: Depth, mut progress: impl FnMut(u64, u64) -> bool) -> Result<Contents, Error> {
     let connection = open_copy(path)?;
     let pragma = match depth {
         Depth::Pages => "quick_check",
         Depth::Everything => "integrity_check",
     };
+    let all = facts::count(&connection)?;
+    if !progress(0, all) {
+        return Err(Error::Stopped);
+    }
     let found: String = connection.pragma_query_value(None, pragma, |row| row.get(0))?;
     if found != "ok" {
         return Err(Error::Corrupt(found));
     }
-    let facts = facts::verify_chain_telling(&connection, progress)?;
+    let facts = facts::verify_chain_telling(&connection, |done| progress(done, all))?;
     let origins = facts::list_origins(&connection)?;
     let heads = origins.into_iter().map(|origin| Ok((origin, facts::head(&connection, origin)?))).collect::<Result<_, Error>>()?;
     let version = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
