@@ -313,7 +313,7 @@ impl App {
 
 fn backups_of(settings: &Settings, clock: &Arc<dyn Clock>) -> Arc<Backups> {
     let set = &settings.backup;
-    let policy = Policy { every_minutes: set.every_minutes, latest: set.keep_latest, hourly: set.keep_hours, daily: set.keep_days };
+    let policy = Policy { every_minutes: set.every_minutes, latest: set.keep_latest, hourly: set.keep_hours, daily: set.keep_days, others: set.keep_others };
     Arc::new(Backups::of(&settings.data, settings.backup_directory(), policy, Arc::clone(clock)))
 }
 

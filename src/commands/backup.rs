@@ -29,9 +29,11 @@ pub struct Policy {
     pub hourly: usize,
     /// Of each of the latest days that have any, the last one.
     pub daily: usize,
+    /// Of those before an upgrade, and of those that were replaced, the latest ones.
+    pub others: usize,
 }
 
-/// Why a backup is made; it stands in its name. Only those of the schedule are thinned out.
+/// Why a backup is made; it stands in its name. Those that the admin asked for stay.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reason {
     /// Every 12 minutes.
@@ -217,7 +219,7 @@ impl Backups {
         fs::rename(&part, &path).and_then(|()| parent.sync_all()).map_err(|error| self.trouble(&error))?;
         let bytes = fs::metadata(&path).map_err(|error| self.trouble(&error))?.len();
         for copy in thin_out(&self.list()?, self.policy) {
-            if let Err(error) = fs::remove_file(self.directory.join(&copy)) {
+            if let Err(error) = snapshot::remove(&self.directory.join(&copy)) {
                 tracing::warn!(%error, backup = copy, "an old backup cannot be removed");
             }
         }
@@ -307,7 +309,7 @@ fn read_name(name: &str) -> Option<(i64, Reason)> {
     Some((time.and_utc().timestamp(), reason))
 }
 
-/// Which of the backups of the schedule go. `copies` are in order, newest first.
+/// Which backups go. `copies` are in order, newest first.
 fn thin_out(copies: &[Copy], policy: Policy) -> Vec<String> {
     let scheduled: Vec<&Copy> = copies.iter().filter(|copy| copy.reason == Reason::Schedule).collect();
     let mut kept: BTreeSet<&str> = scheduled.iter().take(policy.latest).map(|copy| copy.name.as_str()).collect();
@@ -320,14 +322,18 @@ fn thin_out(copies: &[Copy], policy: Policy) -> Vec<String> {
             }
         }
     }
-    scheduled.into_iter().filter(|copy| !kept.contains(copy.name.as_str())).map(|copy| copy.name.clone()).collect()
+    for reason in [Reason::Upgrade, Reason::Replaced] {
+        kept.extend(copies.iter().filter(|copy| copy.reason == reason).take(policy.others).map(|copy| copy.name.as_str()));
+    }
+    let goes = |copy: &&Copy| copy.reason != Reason::Admin && !kept.contains(copy.name.as_str());
+    copies.iter().filter(goes).map(|copy| copy.name.clone()).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const POLICY: Policy = Policy { every_minutes: 12, latest: 10, hourly: 24, daily: 30 };
+    const POLICY: Policy = Policy { every_minutes: 12, latest: 10, hourly: 24, daily: 30, others: 3 };
 
     fn copy(made_at: i64, reason: Reason) -> Copy {
         let time = chrono::DateTime::from_timestamp(made_at, 0).expect("a time").format("%Y%m%dT%H%M%SZ");
@@ -355,9 +361,16 @@ mod tests {
     #[test]
     fn what_an_admin_made_stays() {
         let copies: Vec<Copy> = (0..50).rev().map(|n| copy(1_790_000_000 + n, if n % 2 == 0 { Reason::Admin } else { Reason::Schedule })).collect();
-        let gone = thin_out(&copies, Policy { every_minutes: 12, latest: 1, hourly: 0, daily: 0 });
+        let gone = thin_out(&copies, Policy { every_minutes: 12, latest: 1, hourly: 0, daily: 0, others: 1 });
         assert_eq!(gone.len(), 24);
         assert!(gone.iter().all(|name| name.ends_with("-scheduled.db")));
+    }
+
+    #[test]
+    fn of_those_before_an_upgrade_and_those_replaced_the_latest_three_stay() {
+        let copies: Vec<Copy> = (0..20).rev().map(|n| copy(1_790_000_000 + n, if n % 2 == 0 { Reason::Upgrade } else { Reason::Replaced })).collect();
+        let gone = thin_out(&copies, POLICY);
+        assert_eq!(gone, copies[6..].iter().map(|copy| copy.name.clone()).collect::<Vec<_>>());
     }
 
     #[test]

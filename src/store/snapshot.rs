@@ -88,11 +88,11 @@ pub fn is_half_changed(copy: &Path) -> bool {
     log_of(copy, "-journal").exists()
 }
 
-/// Removes a copy, if there is one, and what a change that was interrupted left beside it: it would
-/// be undone in the next file of this name.
+/// Removes a copy, if there is one, and what stands beside it, such as what a change that was
+/// interrupted left: it would be undone in the next file of this name.
 pub fn remove(copy: &Path) -> Result<(), Error> {
     // The copy first: it is worth nothing without what stands beside it.
-    for path in [copy.to_owned(), log_of(copy, "-journal")] {
+    for path in [copy.to_owned(), log_of(copy, "-journal"), log_of(copy, "-wal"), log_of(copy, "-shm")] {
         match std::fs::remove_file(path) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(io(&error)),
             _ => {}

@@ -70,6 +70,8 @@ pub struct BackupsAnswer {
     pub keep_hours: usize,
     /// Of how many days the last one is kept.
     pub keep_days: usize,
+    /// How many of those are kept that were made before an upgrade, and of those that a restore replaced.
+    pub keep_others: usize,
     /// What goes on now.
     pub running: Option<WorkRow>,
     /// How the last one went.
@@ -135,6 +137,7 @@ pub async fn find(context: &Data<Context>) -> Result<BackupsAnswer, Failure> {
         keep_latest: policy.latest,
         keep_hours: policy.hourly,
         keep_days: policy.daily,
+        keep_others: policy.others,
         running: standing.running.map(|work| WorkRow { restores: work.restores, step: work.step.to_owned(), done: work.done, all: work.all }),
         last: standing.last.map(|(at, result)| {
             let (name, error) = match result {
