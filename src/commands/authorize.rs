@@ -25,7 +25,7 @@ use crate::store::handshakes::Handshake;
 use crate::store::{Command, Error, Ledger, seats, slots, usage};
 
 /// How far the clock may stand behind the latest fact before nobody is authorized.
-const CLOCK_LAG_MAX_SECONDS: i64 = 300;
+pub const CLOCK_LAG_MAX_SECONDS: i64 = 300;
 
 /// See the module.
 pub struct Authorize {

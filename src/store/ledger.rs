@@ -74,6 +74,11 @@ impl<'t> Ledger<'t> {
         self.clock.now_micros().max(self.memory.latest_stamp).div_euclid(1_000_000)
     }
 
+    /// What the clock shows, in seconds.
+    pub fn clock_seconds(&self) -> i64 {
+        self.clock.now_micros().div_euclid(1_000_000)
+    }
+
     /// How many seconds the clock stands behind the latest fact.
     pub fn clock_lag_seconds(&self) -> i64 {
         (self.memory.latest_stamp - self.clock.now_micros()).max(0).div_euclid(1_000_000)

@@ -4,6 +4,7 @@
 use rusqlite::{Connection, OpenFlags};
 use serde_json::{Value, json};
 use tollkeeper::client::transport::Method;
+use tollkeeper::clock::ManualClock;
 use tollkeeper::licensing::LicenseItem;
 use tollkeeper::store::rebuild;
 
@@ -375,6 +376,70 @@ fn nobody_joins_without_the_token_or_with_licenses_of_his_own() {
         assert_eq!(reply.status, 403, "{path}");
     }
     pair.start_b_again();
+}
+
+#[test]
+fn a_join_that_is_refused_leaves_the_token_as_it_was() {
+    let (mut a, _) = Site::licensed(vec![Vendor::scan_item(1)]);
+    // It was killed in another joining, before it had kept whose: it is alone, and may be joined.
+    a.stop();
+    let role = json!({"assignment": "primary", "assigned_in": 1, "epoch": 1}).to_string();
+    let database = Connection::open(a.data().join("tollkeeper.db")).expect("opens");
+    database.execute("INSERT INTO local (name, value) VALUES ('role', ?1)", [role.as_bytes()]).expect("written");
+    drop(database);
+    a.start();
+    a.device("216998-100").authorize().expect("granted");
+    let mut b = Site::beside(&a, |_| {});
+    let token = a.admin(Method::Post, "standby/invite", None)["token"].clone();
+    let url = format!("https://{}", a.app().https_addresses()[0]);
+    let join = |b: &Site| b.try_admin(Method::Post, "standby/join", Some(json!({"url": url, "token": token})));
+    b.stop();
+    b.clock = ManualClock::at_seconds(a.now() + 3_600);
+    b.start();
+    let refused = join(&b);
+    assert!(refused.status == 409 && String::from_utf8_lossy(&refused.body).contains("set the clocks"), "{}", refused.status);
+    b.clock.advance_seconds(-3_600);
+    assert_eq!(join(&b).status, 202);
+    assert!(String::from_utf8_lossy(&join(&Site::beside(&a, |_| {})).body).contains("was used"), "now it is used up");
+}
+
+#[test]
+fn a_partner_whose_clock_is_ahead_stops_nobody() {
+    let mut pair = Pair::licensed(vec![Vendor::scan_item(1)]);
+    let mut device = pair.a.device("216998-100");
+    device.authorize().expect("granted");
+    device.report(&[device.scans(pair.a.now() - 400, json!({"QR Code": 3}))]).expect("taken");
+    pair.exchange();
+    pair.b.stop();
+    pair.b.clock = ManualClock::at_seconds(pair.a.now() + 3_600);
+    pair.start_b();
+    let wait = |pair: &Pair, seconds: i64| {
+        for _ in 0..seconds {
+            pair.b.clock.advance_seconds(1);
+            pair.wait(1);
+        }
+    };
+    pair.cut();
+    wait(&pair, 40);
+    let mut device = at(&device, &pair.b);
+    device.authorize().expect("the standby serves");
+    device.report(&[device.scans(pair.b.now() - 400, json!({"QR Code": 4}))]).expect("taken");
+    pair.mend();
+    wait(&pair, 20);
+    assert_eq!(pair.a.try_admin(Method::Post, "standby/sync", None).status, 409);
+    assert!(pair.a.admin_get("standby")["partner"]["last_sync_error"].to_string().contains("ahead of this server's clock"));
+    let alerts = pair.a.admin_get("alerts")["current"].to_string();
+    assert!(alerts.contains("clocks_apart") && alerts.contains("sync_failing"), "{alerts}");
+    let mut device = at(&device, &pair.a);
+    device.authorize().expect("granted by the clock that is right");
+    device.report(&[device.scans(pair.a.now() - 400, json!({"QR Code": 5}))]).expect("taken");
+    // Once its time has come, what it recorded is taken.
+    pair.a.clock.advance_seconds(3_600);
+    wait(&pair, 20);
+    pair.are_equal();
+    assert_eq!(pair.a.item(1)["used"], json!(12));
+    assert!(!pair.a.admin_get("alerts")["current"].to_string().contains("sync_failing"));
+    device.authorize().expect("granted");
 }
 
 impl Pair {
