@@ -99,6 +99,11 @@ impl Keeper {
             Some(json) => serde_json::from_slice(&json).map_err(|error| Error::Corrupt(format!("the record of this server's role cannot be read: {error}")))?,
             None => Standing { assignment: Assignment::Alone, assigned_in: 0, epoch: 0 },
         };
+        let standing = match standing.assignment {
+            // It ended before it knew whose: the other one was told nothing.
+            Assignment::Primary if pairing.is_none() => Standing { assignment: Assignment::Alone, ..standing },
+            _ => standing,
+        };
         let now = clock.steady_seconds();
         let (roles, actions) = Roles::start(now, standing);
         let link = pairing.as_ref().and_then(|pairing| Link::to(pairing, &ca_pem).map_err(|error| tracing::error!(%error, "the partner cannot be asked")).ok());

@@ -231,6 +231,7 @@ for (const javaScriptEnabled of [true, false]) {
     await addCode(second, 'line4');
     assert.match(await text(second, '[role=alert]'), /standby.*what is set up is changed on the server that serves, and comes to the other one by itself/);
     assert.ok((await text(second, '[role=alert]')).includes(one.https));
+    assert.equal(await second.locator('nav a[href="/admin/handshakes"]').count(), 1, 'the way to the other pages');
     if (javaScriptEnabled) await isClean(second);
     await addCode(first, 'line4');
     assert.match(await text(first, '.flash'), /216998-line4 is ready/);

@@ -266,14 +266,28 @@ impl ResponseError for PageFailure {
     }
 
     fn error_response(&self) -> HttpResponse {
-        let title = match self.status_code() {
-            StatusCode::NOT_FOUND => "Not found",
-            StatusCode::FORBIDDEN => "Not permitted",
-            _ => "That did not work",
-        };
-        let template = FailurePage { page: Chrome::outside(title), text: self.0.problem().detail.clone() };
+        let page = Chrome::outside(failure_title(self.status_code()));
+        let template = FailurePage { page, text: self.0.problem().detail.clone() };
         page_with(self.status_code(), &template).unwrap_or_else(|failure| failure.error_response())
     }
+}
+
+fn failure_title(status: StatusCode) -> &'static str {
+    match status {
+        StatusCode::NOT_FOUND => "Not found",
+        StatusCode::FORBIDDEN => "Not permitted",
+        _ => "That did not work",
+    }
+}
+
+/// A failure told to somebody who is logged in, with the way to all other pages.
+///
+/// # Errors
+/// The database cannot be read.
+pub async fn failure_page(context: &Context, request: &HttpRequest, caller: &Caller, failure: &Failure) -> PageResult {
+    let status = failure.status_code();
+    let page = Chrome::of(context, request, caller, "", failure_title(status)).await?;
+    Ok(page_with(status, &FailurePage { page, text: failure.problem().detail.clone() })?)
 }
 
 /// What a page's handler gives.
