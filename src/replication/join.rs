@@ -242,13 +242,18 @@ impl Joining {
 
     fn take_copy(&self, link: &Link, plan: &mut Plan, part: &Path) -> Result<(), String> {
         self.tell("waiting", 0, 0, None);
+        let mut wanted = plan.snapshot.clone();
         let copy = loop {
-            let copy: SnapshotAnswer = link.say("/snapshot", &serde_json::json!({"id": plan.snapshot})).map_err(|error| error.to_string())?;
+            let copy: SnapshotAnswer = link.say("/snapshot", &serde_json::json!({"id": wanted})).map_err(|error| error.to_string())?;
             match copy {
                 SnapshotAnswer { error: Some(error), .. } => return Err(format!("the partner has no copy of its database to give: {error}")),
                 copy if copy.is_ready => break copy,
                 _ if self.is_given_up() => return Err("the server ends; joining goes on at its next start".to_owned()),
-                _ => std::thread::sleep(std::time::Duration::from_millis(200)),
+                _ => {
+                    // The one that was begun is not there any more: whichever is made now.
+                    wanted.clear();
+                    std::thread::sleep(std::time::Duration::from_millis(200));
+                }
             }
         };
         if plan.snapshot != copy.id {
