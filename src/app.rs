@@ -181,7 +181,8 @@ impl App {
         let bound = if https_addresses.is_empty() { &http_addresses } else { &https_addresses };
         let server_urls = find_urls(settings, extent, bound, &connection)?;
         let sessions = load_sessions(&connection)?;
-        let was_paired = local::find(&connection, PARTNER_ROW).map_err(broken)?.is_some();
+        let partner = local::find(&connection, PARTNER_ROW).map_err(broken)?;
+        local::put_unsure(&connection, partner.as_ref().is_some_and(|sealed| !sealed.is_empty())).map_err(broken)?;
         let rate_limits = preferences::read(&connection, names::RATE_LIMITS).map_err(broken)?.unwrap_or(rate_limit::of_settings(&settings.limits));
         let loss = restore::find_loss(&connection, facts::head(&connection, origin).map_err(broken)?.sequence, watch::read_mark(data)).map_err(broken)?;
         let store = Arc::new(Store::start(&path, connection, origin, Arc::clone(&clock), settings.limits.queue).map_err(broken)?);
@@ -211,7 +212,7 @@ impl App {
         })
         .map_err(broken)?;
         // Also one that has left: it is told so when it comes back.
-        partners.ask(was_paired);
+        partners.ask(partner.is_some());
         if extent == Extent::AdminOnly && keeper.role_name() == "primary" {
             // Nobody ticks here, and there are no devices to be served: commands need not wait.
             site.set_duty(None);

@@ -224,11 +224,20 @@ impl Command for RaiseSequence {
 
     fn execute(&self, ledger: &mut Ledger<'_>) -> Result<u64, Error> {
         ledger.put_local(RESTORED_ROW, b"")?;
-        // What is set from now on must win over what was set in the facts that were lost.
-        ledger.enter_epoch(ledger.epoch() + 1)?;
         let sequence = ledger.raise_sequence(&self.reason, self.above)?;
         tracing::warn!(reason = self.reason, sequence, "facts of this server were lost; it counts on from above them");
         Ok(sequence)
+    }
+}
+
+/// The partner holds nothing of this server that it lacks.
+pub struct BeSure;
+
+impl Command for BeSure {
+    type Answer = ();
+
+    fn execute(&self, ledger: &mut Ledger<'_>) -> Result<(), Error> {
+        ledger.be_sure()
     }
 }
 

@@ -52,6 +52,12 @@ impl Pair {
         }
     }
 
+    /// Time stands still until the primary, just started, has met its partner: one that cannot reach it serves after
+    /// five seconds.
+    fn meet(&self) {
+        until("its partner", 60, || self.a.admin_get("standby")["partner"]["heard_seconds_ago"].as_i64());
+    }
+
     /// Until one serves and the other follows.
     fn settle(&mut self) {
         for _ in 0..200 {
@@ -109,28 +115,6 @@ fn join(a: &Site, b: &mut Site, lines: &[Line; 2]) {
     until("the copy", 60, || (b.admin_get("standby")["joining"]["step"] == json!("done")).then_some(()));
     b.restart();
     lines[1].lead_to(b.app().https_addresses()[0]);
-}
-
-#[test]
-fn a_copy_that_was_being_changed_when_the_server_was_killed_is_taken_anew() {
-    let lines = [Line::new(), Line::new()];
-    let mut a = Site::with_settings(|settings| settings.server_urls = vec![lines[0].url()]);
-    lines[0].lead_to(a.app().https_addresses()[0]);
-    a.restart();
-    lines[0].lead_to(a.app().https_addresses()[0]);
-    let mut b = Site::beside(&a, |settings| settings.server_urls = vec![lines[1].url()]);
-    // What a kill leaves in the middle of a transaction: the file, and beside it how to undo what was done to it.
-    let joining = b.data().join("joining");
-    std::fs::create_dir(&joining).expect("made");
-    let other = b.dir.path().join("other.db");
-    let open = Connection::open(&other).expect("opens");
-    open.execute_batch("CREATE TABLE t (x); INSERT INTO t VALUES (1); BEGIN; UPDATE t SET x = 2").expect("begun");
-    for end in ["", "-journal"] {
-        std::fs::copy(b.dir.path().join(format!("other.db{end}")), joining.join(format!("snapshot.db{end}"))).expect("copied");
-    }
-    join(&a, &mut b, &lines);
-    assert_eq!(b.admin_get("standby")["this"]["role"], json!("standby"));
-    assert!(!joining.exists());
 }
 
 fn code_of(answer: Result<Value, Value>) -> i64 {
@@ -379,31 +363,6 @@ fn nobody_joins_without_the_token_or_with_licenses_of_his_own() {
 }
 
 #[test]
-fn a_join_that_is_refused_leaves_the_token_as_it_was() {
-    let (mut a, _) = Site::licensed(vec![Vendor::scan_item(1)]);
-    // It was killed in another joining, before it had kept whose: it is alone, and may be joined.
-    a.stop();
-    let role = json!({"assignment": "primary", "assigned_in": 1, "epoch": 1}).to_string();
-    let database = Connection::open(a.data().join("tollkeeper.db")).expect("opens");
-    database.execute("INSERT INTO local (name, value) VALUES ('role', ?1)", [role.as_bytes()]).expect("written");
-    drop(database);
-    a.start();
-    a.device("216998-100").authorize().expect("granted");
-    let mut b = Site::beside(&a, |_| {});
-    let token = a.admin(Method::Post, "standby/invite", None)["token"].clone();
-    let url = format!("https://{}", a.app().https_addresses()[0]);
-    let join = |b: &Site| b.try_admin(Method::Post, "standby/join", Some(json!({"url": url, "token": token})));
-    b.stop();
-    b.clock = ManualClock::at_seconds(a.now() + 3_600);
-    b.start();
-    let refused = join(&b);
-    assert!(refused.status == 409 && String::from_utf8_lossy(&refused.body).contains("set the clocks"), "{}", refused.status);
-    b.clock.advance_seconds(-3_600);
-    assert_eq!(join(&b).status, 202);
-    assert!(String::from_utf8_lossy(&join(&Site::beside(&a, |_| {})).body).contains("was used"), "now it is used up");
-}
-
-#[test]
 fn a_partner_whose_clock_is_ahead_stops_nobody() {
     let mut pair = Pair::licensed(vec![Vendor::scan_item(1)]);
     let mut device = pair.a.device("216998-100");
@@ -494,22 +453,22 @@ fn a_partner_that_was_left_while_it_was_down_learns_that_and_does_not_serve() {
     assert_eq!(code_of(pair.b.device("216998-100").authorize()), 100);
 }
 
-#[test]
-fn a_primary_that_was_put_back_without_a_word_learns_from_its_partner_what_it_lost() {
+/// A pair whose primary is down and was put back to how it was before it took a report of 7 and a new
+/// code, both of which the standby has; and the device.
+fn put_back_without_a_word() -> (Pair, Device) {
     let mut pair = Pair::licensed(vec![Vendor::scan_item(1)]);
-    let device = {
-        let mut device = pair.a.device("216998-100");
-        device.authorize().expect("granted");
-        device
-    };
+    let mut device = pair.a.device("216998-100");
+    device.authorize().expect("granted");
     pair.exchange();
     pair.a.break_down();
     let kept = ["tollkeeper.db", "tollkeeper.db-wal", "sequence.mark"].map(|name| (name, std::fs::read(pair.a.data().join(name)).ok()));
     pair.start_a();
+    pair.meet();
     pair.settle();
     let mut device = at(&device, &pair.a);
     device.authorize().expect("granted");
     device.report(&[device.scans(pair.a.now() - 400, json!({"QR Code": 7}))]).expect("taken");
+    pair.a.admin(Method::Post, "handshakes", Some(json!({"handshake_code": "216998-late", "items": [1]})));
     pair.exchange();
     // The whole machine goes back to how it was, as from a snapshot: nothing beside the database tells.
     pair.a.break_down();
@@ -521,14 +480,59 @@ fn a_primary_that_was_put_back_without_a_word_learns_from_its_partner_what_it_lo
             std::fs::write(pair.a.data().join(name), bytes).expect("written");
         }
     }
+    (pair, device)
+}
+
+#[test]
+fn a_primary_that_was_put_back_without_a_word_learns_from_its_partner_what_it_lost() {
+    let (mut pair, _) = put_back_without_a_word();
     pair.start_a();
-    // Time stands still until the two have met: a primary that cannot reach its partner serves after five seconds.
-    until("its partner", 60, || pair.a.admin_get("standby")["partner"]["heard_seconds_ago"].as_i64());
+    pair.meet();
     pair.wait(10);
     pair.settle();
     pair.are_equal();
     assert_eq!(pair.a.item(1)["used"], json!(7));
     assert!(pair.a.admin_get("audit?action=facts_lost").to_string().contains("the partner holds fact"));
+}
+
+#[test]
+fn a_primary_that_was_put_back_and_serves_before_it_hears_its_partner_gives_no_number_twice() {
+    let (mut pair, device) = put_back_without_a_word();
+    pair.cut();
+    pair.start_a();
+    pair.wait(10);
+    let mut device = at(&device, &pair.a);
+    device.authorize().expect("it serves without its partner");
+    for count in [5, 6] {
+        device.report(&[device.scans(pair.a.now() - 400, json!({"QR Code": count}))]).expect("taken");
+    }
+    pair.a.admin(Method::Post, "handshakes", Some(json!({"handshake_code": "216998-new", "items": [1]})));
+    assert_eq!(pair.a.item(1)["used"], json!(11));
+    assert!(!pair.a.admin_get("alerts")["current"].to_string().contains("facts_lost"), "nobody knows yet");
+    pair.mend();
+    pair.settle();
+    pair.wait(10);
+    pair.are_equal();
+    for site in [&pair.a, &pair.b] {
+        assert_eq!(site.item(1)["used"], json!(18));
+        let codes = site.admin_get("handshakes").to_string();
+        assert!(codes.contains("216998-late") && codes.contains("216998-new"), "{codes}");
+        let audit = site.admin_get("audit?action=numbers_skipped");
+        assert_eq!(audit["entries"].as_array().map(Vec::len), Some(1), "{audit}");
+    }
+    until("what the partner gave back tells of the loss", 60, || {
+        pair.wait(1);
+        pair.a.admin_get("alerts")["current"].to_string().contains("facts_lost").then_some(())
+    });
+    // Started anew beside its partner, it is sure again.
+    pair.a.restart();
+    pair.lines[0].lead_to(pair.a.app().https_addresses()[0]);
+    pair.meet();
+    pair.wait(10);
+    pair.settle();
+    at(&device, &pair.a).authorize().expect("granted");
+    pair.are_equal();
+    assert_eq!(pair.a.admin_get("audit?action=numbers_skipped")["entries"].as_array().map(Vec::len), Some(1));
 }
 
 #[test]
