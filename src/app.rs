@@ -24,7 +24,7 @@ use crate::documents::secret::SecretKey;
 use crate::documents::{Hardware, SealingKey, ServerIdentity, SigningKey, random_uuid, replace_file};
 use crate::http::Context;
 use crate::http::admin_api::standby::go_on_joining;
-use crate::http::caller::TOKEN_USES_ROW;
+use crate::http::caller::{CONSOLE, TOKEN_USES_ROW};
 use crate::http::chain_check::ChainCheck;
 use crate::http::metrics::Metrics;
 use crate::http::rate_limit::{self, RateLimit};
@@ -187,7 +187,8 @@ impl App {
         let bound = if https_addresses.is_empty() { &http_addresses } else { &https_addresses };
         let server_urls = find_urls(settings, extent, bound, &connection)?;
         let sessions = load_sessions(&connection)?;
-        let was_paired = local::find(&connection, PARTNER_ROW).map_err(broken)?.is_some();
+        let partner = local::find(&connection, PARTNER_ROW).map_err(broken)?;
+        local::put_unsure(&connection, partner.as_ref().is_some_and(|sealed| !sealed.is_empty())).map_err(broken)?;
         let rate_limits = preferences::read(&connection, names::RATE_LIMITS).map_err(broken)?.unwrap_or(rate_limit::of_settings(&settings.limits));
         let loss = restore::find_loss(&connection, facts::head(&connection, origin).map_err(broken)?.sequence, watch::read_mark(data)).map_err(broken)?;
         let store = Arc::new(Store::start(&path, connection, origin, Arc::clone(&clock), settings.limits.queue).map_err(broken)?);
@@ -217,7 +218,7 @@ impl App {
         })
         .map_err(broken)?;
         // Also one that has left: it is told so when it comes back.
-        partners.ask(was_paired);
+        partners.ask(partner.is_some());
         if extent == Extent::AdminOnly && keeper.role_name() == "primary" {
             // Nobody ticks here, and there are no devices to be served: commands need not wait.
             site.set_duty(None);
@@ -328,7 +329,7 @@ impl App {
 
 fn backups_of(settings: &Settings, clock: &Arc<dyn Clock>) -> Arc<Backups> {
     let set = &settings.backup;
-    let policy = Policy { every_minutes: set.every_minutes, latest: set.keep_latest, hourly: set.keep_hours, daily: set.keep_days };
+    let policy = Policy { every_minutes: set.every_minutes, latest: set.keep_latest, hourly: set.keep_hours, daily: set.keep_days, others: set.keep_others };
     Arc::new(Backups::of(&settings.data, settings.backup_directory(), policy, Arc::clone(clock)))
 }
 
@@ -341,7 +342,7 @@ pub fn restore(settings: &Settings, backup: &Path, passphrase: Option<&str>) -> 
     let _lock = take_lock(&settings.data)?;
     let broken = |error: store::Error| StartError::Store { path: backup.to_owned(), error };
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    restore::stage(&settings.data, backup, passphrase).map_err(broken)?;
+    restore::stage(&settings.data, backup, passphrase, CONSOLE, |_, _, _| true).map_err(broken)?;
     restore::take_staged(&settings.data, &backups_of(settings, &clock)).map_err(broken)?;
     Ok(())
 }

@@ -245,6 +245,7 @@ impl Settings {
             Some("backup.keep_latest") => self.backup.keep_latest = number(name, value)?,
             Some("backup.keep_hours") => self.backup.keep_hours = number(name, value)?,
             Some("backup.keep_days") => self.backup.keep_days = number(name, value)?,
+            Some("backup.keep_others") => self.backup.keep_others = number(name, value)?,
             Some("standby.sync_seconds") => self.standby.sync_seconds = number(name, value)?,
             _ => {
                 let known: Vec<String> = KEYS.iter().map(|key| keys::variable(key)).collect();
@@ -296,6 +297,7 @@ impl Settings {
             ("backup.keep_latest", self.backup.keep_latest as u64, 1, 1_000),
             ("backup.keep_hours", self.backup.keep_hours as u64, 0, 1_000),
             ("backup.keep_days", self.backup.keep_days as u64, 0, 4_000),
+            ("backup.keep_others", self.backup.keep_others as u64, 1, 1_000),
             ("standby.sync_seconds", self.standby.sync_seconds.into(), 1, 3_600),
         ] {
             if !(least..=most).contains(&value) {

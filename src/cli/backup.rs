@@ -146,12 +146,12 @@ fn list(json: bool, data: &DataArg) -> Result<(), Failure> {
 }
 
 fn verify(file: &Path, json: bool) -> Result<(), Failure> {
-    let contents = snapshot::verify(file, Depth::Everything, |_| true).map_err(|error| Failure(format!("{}: {error}", file.display())))?;
+    let contents = snapshot::verify(file, Depth::Everything, |_, _| true).map_err(|error| Failure(format!("{}: {error}", file.display())))?;
     let heads: std::collections::BTreeMap<String, u64> = contents.heads.iter().map(|(origin, head)| (origin.to_string(), head.sequence)).collect();
     if json {
         return output::json(&serde_json::json!({"facts": contents.facts, "version": contents.version, "heads": heads}));
     }
-    output::line(format!("In order: {} facts, every page and every link of the journal's chain was checked", contents.facts));
+    output::line(format!("In order: {}, every page and every link of the journal's chain was checked", output::count(contents.facts, "fact")));
     Ok(())
 }
 

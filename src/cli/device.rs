@@ -166,8 +166,8 @@ fn import_reports(file: &Path, out: Option<&Path>, json: bool, data: &DataArg) -
         return output::json(&taken);
     }
     output::line(format!(
-        "Took {} reports of {}; {} were here already, {} were not taken.",
-        taken.accepted,
+        "Took {} of {}; {} were here already, {} were not taken.",
+        output::count(taken.accepted as u64, "report"),
         taken.client_uuid,
         taken.duplicate,
         taken.rejected.len()

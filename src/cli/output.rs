@@ -6,6 +6,7 @@ use std::io::{IsTerminal as _, Write as _};
 use serde::Serialize;
 
 use super::Failure;
+pub use crate::http::admin::chrome::{count, number};
 
 /// Writes bytes as they are.
 pub fn raw(bytes: &[u8]) {
@@ -57,30 +58,5 @@ pub fn table(columns: &[Column], rows: &[Vec<String>], empty: &str) {
             })
             .collect();
         line(cells.join("  ").trim_end());
-    }
-}
-
-/// A number with thousands separators: `1,234,567`.
-pub fn number(value: u64) -> String {
-    let digits = value.to_string();
-    let mut text = String::with_capacity(digits.len() * 4 / 3);
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn numbers_have_thousands_separators() {
-        for (value, text) in [(0, "0"), (999, "999"), (1_000, "1,000"), (1_234_567, "1,234,567")] {
-            assert_eq!(number(value), text);
-        }
     }
 }

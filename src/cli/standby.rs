@@ -204,7 +204,7 @@ fn status(json: bool, data: &DataArg) -> Result<(), Failure> {
         (None, _) => "not since this server started".to_owned(),
     };
     output::line(format!("Last sync    {sync}"));
-    let lost = if answer.facts_at_risk == 0 { "nothing".to_owned() } else { format!("{} facts, until the next sync", output::number(answer.facts_at_risk)) };
+    let lost = if answer.facts_at_risk == 0 { "nothing".to_owned() } else { format!("{}, until the next sync", output::count(answer.facts_at_risk, "fact")) };
     output::line(format!("Lost if this server's disk fails now: {lost}"));
     Ok(())
 }
@@ -222,8 +222,7 @@ fn rehearse(seconds: i64, data: &DataArg) -> Result<(), Failure> {
         let has_begun = answer.notes.len() > before;
         told = answer.notes.len();
         if has_begun && answer.this.serving {
-            let at_risk = answer.facts_at_risk;
-            output::line(format!("This server serves again; {at_risk} facts are on it alone."));
+            output::line(format!("This server serves again; on it alone: {}.", output::count(answer.facts_at_risk, "fact")));
             return Ok(());
         }
         std::thread::sleep(Duration::from_millis(200));

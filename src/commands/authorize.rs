@@ -25,7 +25,7 @@ use crate::store::handshakes::Handshake;
 use crate::store::{Command, Error, Ledger, seats, slots, usage};
 
 /// How far the clock may stand behind the latest fact before nobody is authorized.
-const CLOCK_LAG_MAX_SECONDS: i64 = 300;
+pub const CLOCK_LAG_MAX_SECONDS: i64 = 300;
 
 /// See the module.
 pub struct Authorize {
@@ -443,7 +443,8 @@ impl Authorize {
     /// new ticket then shows up any copy that still has the old one.
     /// Whether this server may not know what was given to a device that it last heard of at `given_at`.
     fn may_be_unknown(&self, ledger: &mut Ledger<'_>, given_at: i64) -> Result<bool, Error> {
-        Ok(self.site.is_behind() || ledger.catalog()?.gaps().iter().any(|gap| given_at < gap.at))
+        let is_doubted = given_at <= self.site.tickets_doubted_until();
+        Ok(is_doubted || self.site.is_behind() || ledger.catalog()?.gaps().iter().any(|gap| given_at < gap.at))
     }
 
     fn check_tickets(&self, ledger: &mut Ledger<'_>, code: &Handshake) -> Result<Result<Option<String>, Counted>, Error> {

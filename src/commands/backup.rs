@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::clock::Clock;
 use crate::store::Error;
@@ -29,9 +29,11 @@ pub struct Policy {
     pub hourly: usize,
     /// Of each of the latest days that have any, the last one.
     pub daily: usize,
+    /// Of those before an upgrade, and of those that were replaced, the latest ones.
+    pub others: usize,
 }
 
-/// Why a backup is made; it stands in its name. Only those of the schedule are thinned out.
+/// Why a backup is made; it stands in its name. Those that the admin asked for stay.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reason {
     /// Every 12 minutes.
@@ -72,8 +74,10 @@ pub struct Copy {
 }
 
 /// Work that goes on.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Progress {
+    /// The backup that is to take the place of the database; `None`: one is made.
+    pub restores: Option<String>,
     /// `copying` or `checking`.
     pub step: &'static str,
     /// How far it is.
@@ -85,11 +89,40 @@ pub struct Progress {
 /// How the last backup went.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Standing {
-    /// The one that is being made.
+    /// What goes on now.
     pub running: Option<Progress>,
     /// When the last one was tried, seconds since 1970, and its name or why there is none.
     pub last: Option<(i64, Result<String, String>)>,
+    /// When one was to be restored in vain, seconds since 1970, and why.
+    pub not_restored: Option<(i64, String)>,
 }
+
+/// What goes on with backups, one thing at a time; it ends with this.
+pub struct Work(Arc<Backups>);
+
+impl Work {
+    /// Says how far it is; whether to go on.
+    pub fn tell(&self, step: &'static str, done: u64, all: u64) -> bool {
+        if let Some(running) = &mut self.0.standing_now().running {
+            (running.step, running.done, running.all) = (step, done, all);
+        }
+        !self.0.is_over.load(Ordering::SeqCst)
+    }
+
+    /// Keeps, for those who ask, why the backup was not restored.
+    pub fn fail_to_restore(&self, why: &str) {
+        self.0.standing_now().not_restored = Some((self.0.clock.now_seconds(), why.to_owned()));
+    }
+}
+
+impl Drop for Work {
+    fn drop(&mut self) {
+        self.0.standing_now().running = None;
+    }
+}
+
+/// Why nothing else can be done with backups now.
+pub const BUSY: &str = "a backup is being made or restored already: wait until that is done";
 
 /// The backups of this server.
 pub struct Backups {
@@ -97,7 +130,6 @@ pub struct Backups {
     directory: PathBuf,
     policy: Policy,
     clock: Arc<dyn Clock>,
-    alone: Mutex<()>,
     standing: Mutex<Standing>,
     is_over: AtomicBool,
 }
@@ -111,15 +143,7 @@ impl Backups {
             // Whoever lacks the right to remove it will hear of that from the next backup.
             let _ = fs::remove_file(path);
         }
-        Self {
-            database: data.join("tollkeeper.db"),
-            directory,
-            policy,
-            clock,
-            alone: Mutex::default(),
-            standing: Mutex::default(),
-            is_over: AtomicBool::new(false),
-        }
+        Self { database: data.join("tollkeeper.db"), directory, policy, clock, standing: Mutex::default(), is_over: AtomicBool::new(false) }
     }
 
     /// The server stops: one that is being made is given up, and the next start makes another.
@@ -146,16 +170,15 @@ impl Backups {
         self.standing_now().clone()
     }
 
-    /// Keeps others from making one, until the guard goes.
-    ///
-    /// # Errors
-    /// One is being made.
-    pub fn hold(&self) -> Result<MutexGuard<'_, ()>, Error> {
-        match self.alone.try_lock() {
-            Ok(guard) => Ok(guard),
-            Err(TryLockError::Poisoned(poisoned)) => Ok(poisoned.into_inner()),
-            Err(TryLockError::WouldBlock) => Err(Error::Other("a backup is being made already: wait until it is done".to_owned())),
+    /// Begins something, unless something goes on: to restore the backup of this name, or to make one.
+    pub fn begin(self: &Arc<Self>, restores: Option<String>) -> Option<Work> {
+        let mut standing = self.standing_now();
+        if standing.running.is_some() {
+            return None;
         }
+        standing.running = Some(Progress { restores, step: "copying", ..Progress::default() });
+        standing.not_restored = None;
+        Some(Work(Arc::clone(self)))
     }
 
     /// Makes one, checks it, and thins the others out. Blocks for as long as that takes.
@@ -163,37 +186,30 @@ impl Backups {
     /// # Errors
     /// There is no room, the directory cannot be written, the copy is damaged, or another one is
     /// being made.
-    pub fn make(&self, reason: Reason) -> Result<Copy, Error> {
-        self.make_with(reason, |_| Ok(()))
+    pub fn make(self: &Arc<Self>, reason: Reason) -> Result<Copy, Error> {
+        let work = self.begin(None).ok_or_else(|| Error::Other(BUSY.to_owned()))?;
+        self.make_with(&work, reason, |_| Ok(()))
     }
 
-    /// The same; `finish` is given the path of the copy, and belongs to the work: there is no backup
-    /// when it fails.
+    /// The same, begun already; `finish` is given the path of the copy, and belongs to the work: there is
+    /// no backup when it fails.
     ///
     /// # Errors
     /// As [`Self::make`], and what `finish` says.
-    pub fn make_with(&self, reason: Reason, finish: impl FnOnce(&Path) -> Result<(), Error>) -> Result<Copy, Error> {
-        let _alone = self.hold()?;
+    pub fn make_with(&self, work: &Work, reason: Reason, finish: impl FnOnce(&Path) -> Result<(), Error>) -> Result<Copy, Error> {
         let now = self.clock.now_seconds();
-        self.standing_now().running = Some(Progress { step: "copying", done: 0, all: 0 });
-        let made = self.try_make(reason, now, finish);
-        let mut standing = self.standing_now();
-        standing.running = None;
-        standing.last = Some((now, made.as_ref().map(|copy| copy.name.clone()).map_err(ToString::to_string)));
+        let made = self.try_make(work, reason, now, finish);
+        self.standing_now().last = Some((now, made.as_ref().map(|copy| copy.name.clone()).map_err(ToString::to_string)));
         made
     }
 
-    fn try_make(&self, reason: Reason, now: i64, finish: impl FnOnce(&Path) -> Result<(), Error>) -> Result<Copy, Error> {
+    fn try_make(&self, work: &Work, reason: Reason, now: i64, finish: impl FnOnce(&Path) -> Result<(), Error>) -> Result<Copy, Error> {
         fs::create_dir_all(&self.directory).map_err(|error| self.trouble(&error))?;
         self.check_room(&self.directory)?;
         let name = self.free_name(reason, now);
         let (part, path) = (self.directory.join(format!("{name}{PART}")), self.directory.join(&name));
-        let tell = |step, done, all| {
-            self.standing_now().running = Some(Progress { step, done, all });
-            !self.is_over.load(Ordering::SeqCst)
-        };
-        let written = snapshot::copy(&self.database, &part, |done, all| tell("copying", done, all));
-        let checked = written.and_then(|()| snapshot::verify(&part, Depth::Pages, |facts| tell("checking", facts, 0))).and_then(|_| finish(&path));
+        let written = snapshot::copy(&self.database, &part, |done, all| work.tell("copying", done, all));
+        let checked = written.and_then(|()| snapshot::verify(&part, Depth::Pages, |done, all| work.tell("checking", done, all))).and_then(|_| finish(&path));
         if let Err(error) = checked {
             // Half a backup is none.
             let _ = fs::remove_file(&part);
@@ -203,7 +219,7 @@ impl Backups {
         fs::rename(&part, &path).and_then(|()| parent.sync_all()).map_err(|error| self.trouble(&error))?;
         let bytes = fs::metadata(&path).map_err(|error| self.trouble(&error))?.len();
         for copy in thin_out(&self.list()?, self.policy) {
-            if let Err(error) = fs::remove_file(self.directory.join(&copy)) {
+            if let Err(error) = snapshot::remove(&self.directory.join(&copy)) {
                 tracing::warn!(%error, backup = copy, "an old backup cannot be removed");
             }
         }
@@ -274,7 +290,7 @@ impl Backups {
 
     /// Looks at everything in a backup.
     pub fn verify(&self, path: &Path) -> Result<Contents, Error> {
-        snapshot::verify(path, Depth::Everything, |_| true)
+        snapshot::verify(path, Depth::Everything, |_, _| true)
     }
 }
 
@@ -293,7 +309,7 @@ fn read_name(name: &str) -> Option<(i64, Reason)> {
     Some((time.and_utc().timestamp(), reason))
 }
 
-/// Which of the backups of the schedule go. `copies` are in order, newest first.
+/// Which backups go. `copies` are in order, newest first.
 fn thin_out(copies: &[Copy], policy: Policy) -> Vec<String> {
     let scheduled: Vec<&Copy> = copies.iter().filter(|copy| copy.reason == Reason::Schedule).collect();
     let mut kept: BTreeSet<&str> = scheduled.iter().take(policy.latest).map(|copy| copy.name.as_str()).collect();
@@ -306,14 +322,18 @@ fn thin_out(copies: &[Copy], policy: Policy) -> Vec<String> {
             }
         }
     }
-    scheduled.into_iter().filter(|copy| !kept.contains(copy.name.as_str())).map(|copy| copy.name.clone()).collect()
+    for reason in [Reason::Upgrade, Reason::Replaced] {
+        kept.extend(copies.iter().filter(|copy| copy.reason == reason).take(policy.others).map(|copy| copy.name.as_str()));
+    }
+    let goes = |copy: &&Copy| copy.reason != Reason::Admin && !kept.contains(copy.name.as_str());
+    copies.iter().filter(goes).map(|copy| copy.name.clone()).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const POLICY: Policy = Policy { every_minutes: 12, latest: 10, hourly: 24, daily: 30 };
+    const POLICY: Policy = Policy { every_minutes: 12, latest: 10, hourly: 24, daily: 30, others: 3 };
 
     fn copy(made_at: i64, reason: Reason) -> Copy {
         let time = chrono::DateTime::from_timestamp(made_at, 0).expect("a time").format("%Y%m%dT%H%M%SZ");
@@ -341,9 +361,33 @@ mod tests {
     #[test]
     fn what_an_admin_made_stays() {
         let copies: Vec<Copy> = (0..50).rev().map(|n| copy(1_790_000_000 + n, if n % 2 == 0 { Reason::Admin } else { Reason::Schedule })).collect();
-        let gone = thin_out(&copies, Policy { every_minutes: 12, latest: 1, hourly: 0, daily: 0 });
+        let gone = thin_out(&copies, Policy { every_minutes: 12, latest: 1, hourly: 0, daily: 0, others: 1 });
         assert_eq!(gone.len(), 24);
         assert!(gone.iter().all(|name| name.ends_with("-scheduled.db")));
+    }
+
+    #[test]
+    fn of_those_before_an_upgrade_and_those_replaced_the_latest_three_stay() {
+        let copies: Vec<Copy> = (0..20).rev().map(|n| copy(1_790_000_000 + n, if n % 2 == 0 { Reason::Upgrade } else { Reason::Replaced })).collect();
+        let gone = thin_out(&copies, POLICY);
+        assert_eq!(gone, copies[6..].iter().map(|copy| copy.name.clone()).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn one_thing_goes_on_at_a_time_and_tells_how_far_it_is() {
+        let clock = Arc::new(crate::clock::ManualClock::at_seconds(7));
+        let backups = Arc::new(Backups::of(Path::new("nowhere"), PathBuf::from("nowhere/backups"), POLICY, clock));
+        let work = backups.begin(Some("one.db".to_owned())).expect("nothing goes on");
+        assert!(work.tell("checking", 3, 9));
+        assert_eq!(backups.standing().running, Some(Progress { restores: Some("one.db".to_owned()), step: "checking", done: 3, all: 9 }));
+        assert!(backups.begin(None).is_none() && backups.make(Reason::Admin).is_err());
+        work.fail_to_restore("no room");
+        drop(work);
+        assert_eq!((backups.standing().running, backups.standing().not_restored), (None, Some((7, "no room".to_owned()))));
+        let work = backups.begin(None).expect("nothing goes on");
+        assert_eq!(backups.standing().not_restored, None, "that was before");
+        backups.give_up();
+        assert!(!work.tell("copying", 1, 2), "the server stops");
     }
 
     #[test]

@@ -84,23 +84,25 @@ fn open_secret(backup: &Path, passphrase: &str) -> Result<Vec<u8>, Error> {
         .ok_or_else(|| Error::Other(format!("the passphrase does not open {}: give the one that the backup was made with", path.display())))
 }
 
-/// Checks a backup and lays it ready. Nothing of the running database is touched.
+/// Checks a backup and lays it ready. Nothing of the running database is touched. `by` is who wants
+/// it, for the audit of the database that goes on; `tell` hears what is done, how far that is and of
+/// how much, and may end it.
 ///
 /// # Errors
 /// The backup is damaged or newer than this program, its secrets cannot be opened here, or there is
 /// no room.
-pub fn stage(data: &Path, backup: &Path, passphrase: Option<&str>) -> Result<Contents, Error> {
-    let contents = snapshot::verify(backup, Depth::Everything, |_| true)?;
+pub fn stage(data: &Path, backup: &Path, passphrase: Option<&str>, by: &str, tell: impl Fn(&'static str, u64, u64) -> bool) -> Result<Contents, Error> {
     let secret = find_secret(data, backup, passphrase)?;
+    let contents = snapshot::verify(backup, Depth::Everything, |done, all| tell("checking", done, all))?;
     check_secret(backup, &secret)?;
     let incoming = data.join(INCOMING);
     discard(&incoming)?;
     make_private_directory(&incoming)?;
     let database = incoming.join("tollkeeper.db");
-    snapshot::copy(backup, &database, |_, _| true)?;
+    snapshot::copy(backup, &database, |done, all| tell("copying", done, all))?;
     let kept = rows_of_this_machine(data, &secret)?;
     let name = backup.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
-    let reason = format!("the backup {name} was restored");
+    let reason = format!("the backup {name} was restored by {by}");
     let mut rows: Vec<(&str, &[u8])> = kept.iter().map(|(name, value)| (*name, value.as_slice())).collect();
     rows.push((RESTORED_ROW, reason.as_bytes()));
     snapshot::put_local(&database, &rows)?;
@@ -222,11 +224,20 @@ impl Command for RaiseSequence {
 
     fn execute(&self, ledger: &mut Ledger<'_>) -> Result<u64, Error> {
         ledger.put_local(RESTORED_ROW, b"")?;
-        // What is set from now on must win over what was set in the facts that were lost.
-        ledger.enter_epoch(ledger.epoch() + 1)?;
         let sequence = ledger.raise_sequence(&self.reason, self.above)?;
         tracing::warn!(reason = self.reason, sequence, "facts of this server were lost; it counts on from above them");
         Ok(sequence)
+    }
+}
+
+/// The partner holds nothing of this server that it lacks.
+pub struct BeSure;
+
+impl Command for BeSure {
+    type Answer = ();
+
+    fn execute(&self, ledger: &mut Ledger<'_>) -> Result<(), Error> {
+        ledger.be_sure()
     }
 }
 

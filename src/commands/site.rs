@@ -3,7 +3,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use uuid::Uuid;
@@ -71,6 +71,7 @@ pub struct Site {
     /// Why devices are not served here now; `None`: they are.
     duty: RwLock<Option<String>>,
     is_behind: AtomicBool,
+    doubted_until: AtomicI64,
 }
 
 impl Site {
@@ -86,6 +87,7 @@ impl Site {
             hardware: RwLock::new(hardware),
             duty: RwLock::default(),
             is_behind: AtomicBool::new(false),
+            doubted_until: AtomicI64::new(0),
         };
         (site, problems)
     }
@@ -122,6 +124,17 @@ impl Site {
     /// See [`Self::set_behind`].
     pub fn is_behind(&self) -> bool {
         self.is_behind.load(Ordering::SeqCst)
+    }
+
+    /// The clocks of the two servers were apart: which ticket of a device is the later one cannot be
+    /// told from times up to this one (seconds since 1970). Whether that was not known yet.
+    pub fn doubt_tickets(&self, until: i64) -> bool {
+        self.doubted_until.fetch_max(until, Ordering::SeqCst) < until
+    }
+
+    /// See [`Self::doubt_tickets`].
+    pub fn tickets_doubted_until(&self) -> i64 {
+        self.doubted_until.load(Ordering::SeqCst)
     }
 
     /// Who this server is.

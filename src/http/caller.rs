@@ -22,6 +22,9 @@ use crate::store::{Command, Ledger};
 /// The row of `local` with the last uses of tokens, JSON.
 pub const TOKEN_USES_ROW: &str = "token uses";
 
+/// What whoever may open the socket is called, for the record.
+pub const CONSOLE: &str = "console";
+
 /// Whoever asks.
 #[derive(Debug, Clone)]
 pub struct Caller {
@@ -38,7 +41,7 @@ pub struct Caller {
 impl Caller {
     /// Whoever may open the socket acts for the console.
     pub fn console() -> Self {
-        Self { name: "console".to_owned(), role: Role::Admin, session: None, address: String::new() }
+        Self { name: CONSOLE.to_owned(), role: Role::Admin, session: None, address: String::new() }
     }
 
     /// Whether this one may change things.

@@ -27,7 +27,7 @@ use crate::replication::partner::{Holding, INVITATION_ROW, Invitation, Keep, Pai
 use crate::replication::roles::Heartbeat;
 use crate::replication::{exchange, page};
 use crate::store::audit::AdminActed;
-use crate::store::{Error, local, snapshot};
+use crate::store::{Error, snapshot};
 
 /// The fingerprint of the certificate that came with a connection.
 #[derive(Debug, Clone)]
@@ -67,8 +67,7 @@ pub fn digest_of(token: &str) -> String {
 pub async fn pair(context: Data<Context>, request: HttpRequest, payload: Payload) -> Result<HttpResponse, Failure> {
     let body: PairRequest = read_json(&context, &request, payload).await?;
     let now = context.clock.now_seconds();
-    let found = context.read(|reader| local::find(reader, INVITATION_ROW)).await?;
-    let invitation: Option<Invitation> = found.and_then(|json| serde_json::from_slice(&json).ok());
+    let invitation = context.read(|reader| Invitation::load(reader)).await?;
     let stands = invitation.is_some_and(|invitation| now < invitation.until && super::caller::is_same(&invitation.token_sha256, &digest_of(&body.token)));
     if !stands {
         return Err(refuse(

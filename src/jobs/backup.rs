@@ -32,6 +32,9 @@ impl Job for BackupJob {
         if let Some(last) = last.filter(|last| last.made_at <= now && now < last.made_at + self.period) {
             return last.made_at + self.period;
         }
+        if self.backups.standing().running.is_some() {
+            return now + RETRY_SECONDS;
+        }
         match self.backups.make(Reason::Schedule) {
             Ok(copy) => {
                 tracing::debug!(backup = copy.name, bytes = copy.bytes, "made a backup");

@@ -10,6 +10,7 @@ use crate::commands::backup::free_bytes;
 use crate::commands::exceptions::{Exceptions, Trouble};
 use crate::documents::replace_file;
 use crate::licensing::ServerUuid;
+use crate::store::gaps::Gap;
 use crate::store::{Command, Error, Ledger, Store, facts, gaps, seats};
 
 const PERIOD_SECONDS: i64 = 10;
@@ -80,7 +81,9 @@ impl WatchJob {
             write_mark(&self.data, head.sequence);
             self.marked = head.sequence;
         }
-        let lost = gaps::list(&reader)?.into_iter().rev().find(|gap| gap.origin == self.origin && now - gap.at < gaps::TOLD_SECONDS);
+        // What was a precaution was none, once the partner gave something back.
+        let is_lost = |gap: &Gap| gap.origin == self.origin && now - gap.at < gaps::TOLD_SECONDS && (!gap.is_precaution || gap.held > gap.after);
+        let lost = gaps::list(&reader)?.into_iter().rev().find(is_lost);
         match lost {
             Some(gap) => {
                 let detail = format!(

@@ -7,20 +7,30 @@ use super::link::{Link, LinkError};
 use super::page;
 use super::partner::{Held, list_held};
 use crate::commands::Site;
+use crate::commands::authorize::CLOCK_LAG_MAX_SECONDS;
 use crate::commands::import_license::ImportLicense;
 use crate::store::catalog::Catalog;
 use crate::store::facts::{self, Fact};
 use crate::store::{Command, Error, Ledger, Reader, Store};
 
-/// Takes a page.
+/// Takes a page, up to the first fact of a time that has not come yet: this server would have to take
+/// it for its own, and would serve nobody until it has come.
 struct TakePage(Vec<Fact>);
 
 impl Command for TakePage {
-    /// Whether licenses or codes may have changed.
-    type Answer = ();
+    /// How many seconds that fact is ahead.
+    type Answer = Option<i64>;
 
-    fn execute(&self, ledger: &mut Ledger<'_>) -> Result<(), Error> {
-        self.0.iter().try_for_each(|fact| ledger.replay(fact))
+    fn execute(&self, ledger: &mut Ledger<'_>) -> Result<Option<i64>, Error> {
+        let now = ledger.clock_seconds();
+        for fact in &self.0 {
+            let ahead = fact.stamp.div_euclid(1_000_000) - now;
+            if ahead > CLOCK_LAG_MAX_SECONDS {
+                return Ok(Some(ahead));
+            }
+            ledger.replay(fact)?;
+        }
+        Ok(None)
     }
 }
 
@@ -31,6 +41,8 @@ pub enum ExchangeError {
     Link(LinkError),
     /// What came could not be taken, or what is here could not be read.
     Store(Error),
+    /// What came is so many seconds ahead of this server's clock.
+    Ahead(i64),
 }
 
 impl std::fmt::Display for ExchangeError {
@@ -38,6 +50,9 @@ impl std::fmt::Display for ExchangeError {
         match self {
             Self::Link(error) => error.fmt(f),
             Self::Store(error) => error.fmt(f),
+            Self::Ahead(seconds) => {
+                write!(f, "they are {seconds} s ahead of this server's clock: set the clocks of both servers right; they are taken when their time has come")
+            }
         }
     }
 }
@@ -59,9 +74,12 @@ pub fn pull(store: &Arc<Store>, site: &Arc<Site>, link: &Link) -> Result<u64, Ex
         }
         count += facts.len() as u64;
         let is_news = facts.iter().any(|fact| matches!(fact.kind.as_str(), "license_imported" | "license_revoked"));
-        store.writer().submit_blocking(TakePage(facts))?;
+        let ahead = store.writer().submit_blocking(TakePage(facts))?;
         if is_news {
             ImportLicense::refresh(site, &Catalog::load(&*store.reader()?)?);
+        }
+        if let Some(seconds) = ahead {
+            return Err(ExchangeError::Ahead(seconds));
         }
     }
 }

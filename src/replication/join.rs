@@ -226,11 +226,15 @@ impl Joining {
         let pairing = Pairing { partner: plan.answer.partner.clone(), pass: plan.answer.pass.clone() };
         let link = Link::to(&pairing, &plan.answer.ca_pem).map_err(|error| error.to_string())?;
         let part = directory.join(PART);
+        if snapshot::is_half_changed(&part) {
+            // Killed while the copy was made this server's own: it is not the partner's any more.
+            snapshot::remove(&part).map_err(|error| error.to_string())?;
+        }
         self.take_copy(&link, &mut plan, &part)?;
         self.tell("checking", 0, 0, None);
-        if let Err(error) = snapshot::verify(&part, Depth::Pages, |_| true) {
+        if let Err(error) = snapshot::verify(&part, Depth::Pages, |_, _| true) {
             // It was damaged on its way: once more from the beginning.
-            let _ = fs::remove_file(&part);
+            snapshot::remove(&part).map_err(|error| error.to_string())?;
             return Err(error.to_string());
         }
         self.lay_ready(&plan.answer, &pairing, &part, identity, rows).map_err(|error| error.to_string())
@@ -238,21 +242,23 @@ impl Joining {
 
     fn take_copy(&self, link: &Link, plan: &mut Plan, part: &Path) -> Result<(), String> {
         self.tell("waiting", 0, 0, None);
+        let mut wanted = plan.snapshot.clone();
         let copy = loop {
-            let copy: SnapshotAnswer = link.say("/snapshot", &serde_json::json!({"id": plan.snapshot})).map_err(|error| error.to_string())?;
+            let copy: SnapshotAnswer = link.say("/snapshot", &serde_json::json!({"id": wanted})).map_err(|error| error.to_string())?;
             match copy {
                 SnapshotAnswer { error: Some(error), .. } => return Err(format!("the partner has no copy of its database to give: {error}")),
                 copy if copy.is_ready => break copy,
                 _ if self.is_given_up() => return Err("the server ends; joining goes on at its next start".to_owned()),
-                _ => std::thread::sleep(std::time::Duration::from_millis(200)),
+                _ => {
+                    // The one that was begun is not there any more: whichever is made now.
+                    wanted.clear();
+                    std::thread::sleep(std::time::Duration::from_millis(200));
+                }
             }
         };
         if plan.snapshot != copy.id {
             // Another copy than the one that was begun.
-            match fs::remove_file(part) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(failed(part, &error).to_string()),
-                _ => {}
-            }
+            snapshot::remove(part).map_err(|error| error.to_string())?;
             plan.snapshot.clone_from(&copy.id);
             self.keep(plan).map_err(|error| error.to_string())?;
         }

@@ -12,9 +12,10 @@ use super::partner::{Held, Keep, PARTNER_ROW, Pairing, count_missing, list_held,
 use super::roles::{Action, Assignment, Event, Heartbeat, Role, Roles, Standing};
 use crate::clock::Clock;
 use crate::commands::Site;
+use crate::commands::authorize::CLOCK_LAG_MAX_SECONDS;
 use crate::commands::exceptions::{Exceptions, Trouble};
 use crate::commands::preferences::Remember;
-use crate::commands::restore::RaiseSequence;
+use crate::commands::restore::{BeSure, RaiseSequence};
 use crate::store::audit::AdminActed;
 use crate::store::{Error, Store, facts, local};
 
@@ -22,6 +23,8 @@ mod changes;
 
 /// The row of the database that holds this server's [`Standing`].
 pub const ROLE_ROW: &str = "role";
+/// The row that holds up to which time tickets are doubted; see [`Site::doubt_tickets`].
+const DOUBT_ROW: &str = "tickets doubted until";
 /// Seconds between two heartbeats.
 const HEARTBEAT_SECONDS: i64 = 5;
 /// Facts that the partner is ahead by at which they are taken before the next exchange is due.
@@ -42,6 +45,8 @@ struct State {
     is_telling: bool,
     exchange: Option<u64>,
     notes: Vec<(i64, String)>,
+    /// Whether the partner was heard, and nothing of this server is missing.
+    is_sure: bool,
     undone: VecDeque<Action>,
 }
 
@@ -94,10 +99,17 @@ impl Keeper {
         let reader = store.reader()?;
         let pairing = Pairing::load(&reader, &site)?.map(Arc::new);
         let kept = local::find(&reader, ROLE_ROW)?;
+        let doubted = local::find(&reader, DOUBT_ROW)?.and_then(|bytes| Some(i64::from_be_bytes(bytes.try_into().ok()?)));
+        site.doubt_tickets(doubted.unwrap_or(0));
         drop(reader);
         let standing = match kept {
             Some(json) => serde_json::from_slice(&json).map_err(|error| Error::Corrupt(format!("the record of this server's role cannot be read: {error}")))?,
             None => Standing { assignment: Assignment::Alone, assigned_in: 0, epoch: 0 },
+        };
+        let standing = match standing.assignment {
+            // It ended before it knew whose: the other one was told nothing.
+            Assignment::Primary if pairing.is_none() => Standing { assignment: Assignment::Alone, ..standing },
+            _ => standing,
         };
         let now = clock.steady_seconds();
         let (roles, actions) = Roles::start(now, standing);
@@ -114,6 +126,7 @@ impl Keeper {
             is_telling: false,
             exchange,
             notes: Vec::new(),
+            is_sure: false,
             undone: VecDeque::new(),
         };
         let is_paired = state.pairing.is_some();
@@ -285,8 +298,9 @@ impl Keeper {
             return;
         }
         // Before anything is recorded under a number that was used.
-        if let Err(error) = self.notice_loss(&theirs.held) {
-            return tracing::error!(%error, "that facts were lost cannot be kept");
+        match self.notice_loss(&theirs.held, state.is_sure) {
+            Ok(()) => state.is_sure = true,
+            Err(error) => return tracing::error!(%error, "that facts were lost cannot be kept"),
         }
         self.look_at_clock(theirs.time);
         let wins_ties = self.site.uuid().bytes() < theirs.server.bytes();
@@ -302,12 +316,12 @@ impl Keeper {
 
     /// The partner holds facts of this server that its own journal does not reach: an older copy of
     /// the database was put in its place.
-    fn notice_loss(&self, theirs: &[Held]) -> Result<(), Error> {
+    fn notice_loss(&self, theirs: &[Held], is_sure: bool) -> Result<(), Error> {
         let origin = self.site.uuid();
-        let Some(told) = theirs.iter().filter(|held| held.origin == origin).map(|held| held.last).max() else { return Ok(()) };
+        let told = theirs.iter().filter(|held| held.origin == origin).map(|held| held.last).max().unwrap_or(0);
         let head = facts::head(&*self.store.reader()?, origin)?.sequence;
         if told <= head {
-            return Ok(());
+            return if is_sure { Ok(()) } else { self.store.writer().submit_blocking(BeSure) };
         }
         let reason =
             format!("the partner holds fact {told} of this server, but the journal ends at {head}: an older copy of the database was put in its place");
@@ -319,9 +333,19 @@ impl Keeper {
         let now = self.clock.now_seconds();
         let apart = (theirs - now).abs();
         if apart > CLOCKS_APART_SECONDS {
+            self.doubt_tickets(now.max(theirs));
             self.exceptions.raise(Trouble::Clock, now, format!("the clocks of the two servers are {} minutes apart: set both right", (apart + 59) / 60));
         } else {
             self.exceptions.clear(Trouble::Clock);
+        }
+    }
+
+    fn doubt_tickets(&self, until: i64) {
+        let keep = Keep { rows: vec![(DOUBT_ROW, until.to_be_bytes().to_vec())], epoch: 0 };
+        if self.site.doubt_tickets(until)
+            && let Err(error) = self.store.writer().submit_blocking(keep)
+        {
+            tracing::error!(%error, "that the clocks were apart cannot be kept");
         }
     }
 
@@ -485,7 +509,12 @@ impl Keeper {
                 let way_out = "one of the two was put back to an older state while it did not reach the other one: restore on it the latest backup of before that (`backup restore`); what it lacks comes back from its partner and from devices";
                 self.exceptions.raise(Trouble::Sync, now, format!("facts cannot be taken from the partner: {error}; {way_out}"));
             }
-            Err(error) => self.exceptions.raise(Trouble::Sync, now, format!("facts cannot be taken from the partner: {error}")),
+            Err(error) => {
+                if let ExchangeError::Ahead(seconds) = error {
+                    self.doubt_tickets(now + seconds + CLOCK_LAG_MAX_SECONDS);
+                }
+                self.exceptions.raise(Trouble::Sync, now, format!("facts cannot be taken from the partner: {error}"));
+            }
         }
         let told = taken.map_err(|error| error.to_string());
         let mut state = self.lock();

@@ -79,20 +79,10 @@ pub struct Invitation {
     pub until: i64,
 }
 
-/// Takes the open invitation away, if its token is this one (SHA-256, hex).
-pub struct TakeInvitation(pub String);
-
-impl Command for TakeInvitation {
-    /// Whether it was.
-    type Answer = bool;
-
-    fn execute(&self, ledger: &mut Ledger<'_>) -> Result<bool, Error> {
-        let found = local::find(ledger.reading(), INVITATION_ROW)?;
-        let is_this = found.and_then(|json| serde_json::from_slice::<Invitation>(&json).ok()).is_some_and(|open| open.token_sha256 == self.0);
-        if is_this {
-            ledger.put_local(INVITATION_ROW, b"")?;
-        }
-        Ok(is_this)
+impl Invitation {
+    /// The open one, if there is one.
+    pub fn load(connection: &rusqlite::Connection) -> Result<Option<Self>, Error> {
+        Ok(local::find(connection, INVITATION_ROW)?.and_then(|json| serde_json::from_slice(&json).ok()))
     }
 }
 

@@ -9,7 +9,7 @@ pub(super) const ENV_PREFIX: &str = "TOLLKEEPER_";
 
 /// Every key of the settings file, tables written with a dot. The environment variable of
 /// `limits.queue` is `TOLLKEEPER_LIMITS_QUEUE`.
-pub(super) const KEYS: [&str; 25] = [
+pub(super) const KEYS: [&str; 26] = [
     "data",
     "listen",
     "http",
@@ -34,6 +34,7 @@ pub(super) const KEYS: [&str; 25] = [
     "backup.keep_latest",
     "backup.keep_hours",
     "backup.keep_days",
+    "backup.keep_others",
     "standby.sync_seconds",
 ];
 

@@ -147,11 +147,13 @@ pub struct Backup {
     pub keep_hours: usize,
     /// Of how many days the last one is kept.
     pub keep_days: usize,
+    /// How many of those are kept that were made before an upgrade, and of those that a restore replaced.
+    pub keep_others: usize,
 }
 
 impl Default for Backup {
     fn default() -> Self {
-        Self { every_minutes: 12, directory: PathBuf::new(), keep_latest: 10, keep_hours: 24, keep_days: 30 }
+        Self { every_minutes: 12, directory: PathBuf::new(), keep_latest: 10, keep_hours: 24, keep_days: 30, keep_others: 3 }
     }
 }
 

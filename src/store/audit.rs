@@ -4,9 +4,9 @@
 use rusqlite::{Connection, params};
 use serde::{Deserialize, Serialize};
 
-use super::Error;
 use super::facts::Body;
 use super::ledger::Ledger;
+use super::{Error, gaps};
 use crate::clock::Micros;
 use crate::licensing::ServerUuid;
 
@@ -116,7 +116,10 @@ fn describe(body: &Body) -> Option<(&str, &str, String, String, &str)> {
             }
             (body.by.as_deref().unwrap_or("console"), "seat_released", format!("device {}", body.client), format!("item {}", body.item), "")
         }
-        Body::SequenceRaised(body) => ("server", "facts_lost", format!("facts after {}", body.after), body.reason.clone(), ""),
+        Body::SequenceRaised(body) => {
+            let action = if body.reason == gaps::UNHEARD { "numbers_skipped" } else { "facts_lost" };
+            ("server", action, format!("facts after {}", body.after), body.reason.clone(), "")
+        }
         Body::DeviceReset(body) => (&body.by, "device_reset", format!("device {}", body.client), String::new(), ""),
         Body::StatementIssued(body) => {
             (&body.by, "statement_issued", format!("organization {}", body.organization_id), format!("{} to {}", body.from, body.to), "")

@@ -206,6 +206,7 @@ fn apply(ledger: &mut Ledger<'_>, origin: ServerUuid, sequence: u64, stamp: Micr
 
 const INSERT: &str = "INSERT INTO journal (origin, sequence, stamp, kind, body, hash) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
 const HEAD: &str = "SELECT sequence, stamp, hash FROM journal WHERE origin = ?1 ORDER BY sequence DESC LIMIT 1";
+const COUNT: &str = "SELECT COUNT(*) FROM journal";
 const KINDS_HELD: &str = "SELECT DISTINCT kind FROM journal";
 const FIND: &str = "SELECT sequence, stamp, hash FROM journal WHERE origin = ?1 AND sequence = ?2";
 const PAGE: &str = "SELECT origin, sequence, stamp, kind, body, hash FROM journal WHERE origin = ?1 AND sequence > ?2 ORDER BY sequence LIMIT ?3";
@@ -218,7 +219,7 @@ const LATEST: &str = "WITH RECURSIVE o (origin) AS (SELECT MIN(origin) FROM jour
     SELECT COALESCE(MAX((SELECT stamp FROM journal WHERE origin = o.origin ORDER BY sequence DESC LIMIT 1)), 0) FROM o WHERE origin IS NOT NULL";
 
 /// Every statement of this file, for the test that prepares them.
-pub(super) const STATEMENTS: &[&str] = &[INSERT, HEAD, KINDS_HELD, FIND, PAGE, ORIGINS, LATEST];
+pub(super) const STATEMENTS: &[&str] = &[INSERT, HEAD, COUNT, KINDS_HELD, FIND, PAGE, ORIGINS, LATEST];
 
 fn insert(connection: &Connection, origin: ServerUuid, sequence: u64, stamp: Micros, kind: &str, json: &[u8], hash: &Hash) -> Result<(), Error> {
     connection.prepare_cached(INSERT)?.execute(params![origin.bytes(), sequence as i64, stamp, kind, json, hash])?;
@@ -249,6 +250,11 @@ fn find_or_start(connection: &Connection, origin: ServerUuid, sequence: u64) -> 
 /// The time of the latest fact of any origin; 0 when there is none.
 pub fn latest_stamp(connection: &Connection) -> Result<Micros, Error> {
     Ok(connection.query_row(LATEST, [], |row| row.get(0))?)
+}
+
+/// How many facts are held.
+pub fn count(connection: &Connection) -> Result<u64, Error> {
+    Ok(connection.query_row(COUNT, [], |row| row.get::<_, i64>(0))? as u64)
 }
 
 /// The servers of which facts are held.

@@ -13,7 +13,7 @@ use rusqlite::Connection;
 use super::catalog::Catalog;
 use super::facts::{self, Body, Head};
 use super::usage::Deltas;
-use super::{Error, clients, seats, slots, usage};
+use super::{Error, clients, gaps, seats, slots, usage};
 use crate::clock::{Clock, Micros};
 use crate::licensing::{ItemId, ServerUuid};
 
@@ -22,6 +22,7 @@ pub(super) struct Memory {
     head: Head,
     latest_stamp: Micros,
     epoch: u64,
+    is_unsure: bool,
     catalog: Option<Arc<Catalog>>,
     /// Whether what the readers were given last is out of date.
     pub(super) is_catalog_new: bool,
@@ -42,6 +43,7 @@ impl Memory {
             head: facts::head(connection, origin)?,
             latest_stamp: facts::latest_stamp(connection)?,
             epoch: super::local::read_epoch(connection)?,
+            is_unsure: super::local::is_unsure(connection)?,
             catalog: None,
             is_catalog_new: false,
             strangers: (0, 0),
@@ -74,6 +76,11 @@ impl<'t> Ledger<'t> {
         self.clock.now_micros().max(self.memory.latest_stamp).div_euclid(1_000_000)
     }
 
+    /// What the clock shows, in seconds.
+    pub fn clock_seconds(&self) -> i64 {
+        self.clock.now_micros().div_euclid(1_000_000)
+    }
+
     /// How many seconds the clock stands behind the latest fact.
     pub fn clock_lag_seconds(&self) -> i64 {
         (self.memory.latest_stamp - self.clock.now_micros()).max(0).div_euclid(1_000_000)
@@ -91,7 +98,22 @@ impl<'t> Ledger<'t> {
 
     /// Records a fact and applies it. Returns its sequence.
     pub fn record(&mut self, body: &Body) -> Result<u64, Error> {
+        if self.memory.is_unsure {
+            self.raise_sequence(gaps::UNHEARD, 0)?;
+        }
         facts::record(self, body)
+    }
+
+    /// The partner was heard, and holds no fact of this server that is not here. A server that has a
+    /// partner and was started anew is unsure until then: somebody may have put an older copy of the
+    /// database in its place, so that it would give numbers twice. Until it is sure, it counts on from
+    /// far above its last fact.
+    pub fn be_sure(&mut self) -> Result<(), Error> {
+        if self.memory.is_unsure {
+            super::local::put_unsure(self.connection, false)?;
+            self.memory.is_unsure = false;
+        }
+        Ok(())
     }
 
     /// Counts changes of who serves, and restores: what was set in a later epoch holds, whatever was
@@ -112,6 +134,9 @@ impl<'t> Ledger<'t> {
     /// Facts of this server were lost: counts on from far above them. Returns the sequence of the
     /// fact that says so, which lies above `above` in any case.
     pub fn raise_sequence(&mut self, reason: &str, above: u64) -> Result<u64, Error> {
+        self.be_sure()?;
+        // What is set from now on must win over what was set in the facts that were lost.
+        self.enter_epoch(self.memory.epoch + 1)?;
         facts::raise(self, reason, above)
     }
 

@@ -30,6 +30,19 @@ pub(super) fn put_epoch(connection: &Connection, epoch: u64) -> Result<(), Error
     put(connection, "epoch", &epoch.to_be_bytes())
 }
 
+/// Whether this server may have recorded more than its journal tells: see [`super::Ledger::be_sure`].
+pub(super) fn is_unsure(connection: &Connection) -> Result<bool, Error> {
+    Ok(find(connection, "unsure")?.is_some_and(|value| !value.is_empty()))
+}
+
+/// See [`is_unsure`].
+pub fn put_unsure(connection: &Connection, is_unsure: bool) -> Result<(), Error> {
+    if self::is_unsure(connection)? == is_unsure {
+        return Ok(());
+    }
+    put(connection, "unsure", if is_unsure { b"1" } else { b"" })
+}
+
 /// Whether facts wait in the journal for a newer program to be applied.
 pub(super) fn has_unapplied(connection: &Connection) -> Result<bool, Error> {
     Ok(find(connection, "unapplied")?.is_some_and(|value| !value.is_empty()))

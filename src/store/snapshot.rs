@@ -2,7 +2,7 @@
 //! be said of such a file before anybody relies on it.
 
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rusqlite::backup::{Backup, StepResult};
@@ -75,14 +75,35 @@ pub fn copy(source: &Path, target: &Path, mut go_on: impl FnMut(u64, u64) -> boo
     File::open(target).and_then(|file| file.sync_all()).map_err(|error| io(&error))
 }
 
+/// The file that SQLite keeps beside a database.
+fn log_of(database: &Path, end: &str) -> PathBuf {
+    let mut name = database.as_os_str().to_owned();
+    name.push(end);
+    PathBuf::from(name)
+}
+
+/// Whether a change of a copy was begun and did not come to its end. Until that is undone, nobody can
+/// read it without the right to write.
+pub fn is_half_changed(copy: &Path) -> bool {
+    log_of(copy, "-journal").exists()
+}
+
+/// Removes a copy, if there is one, and what stands beside it, such as what a change that was
+/// interrupted left: it would be undone in the next file of this name.
+pub fn remove(copy: &Path) -> Result<(), Error> {
+    // The copy first: it is worth nothing without what stands beside it.
+    for path in [copy.to_owned(), log_of(copy, "-journal"), log_of(copy, "-wal"), log_of(copy, "-shm")] {
+        match std::fs::remove_file(path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(io(&error)),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
 /// Moves a database that nobody has open away, whole: first what its log holds goes into it. One that
 /// is damaged moves together with its log.
 pub fn set_aside(database: &Path, target: &Path) -> Result<(), Error> {
-    let log_of = |path: &Path, end: &str| {
-        let mut name = path.as_os_str().to_owned();
-        name.push(end);
-        std::path::PathBuf::from(name)
-    };
     let whole = Connection::open_with_flags(database, OpenFlags::SQLITE_OPEN_READ_WRITE).and_then(|connection| {
         connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
         connection.close().map_err(|(_, error)| error)
@@ -130,22 +151,26 @@ pub fn open_copy(path: &Path) -> Result<Connection, Error> {
     Ok(connection)
 }
 
-/// Looks at every page of a copy and at every fact in it. `progress` hears how many facts were found
-/// to be in order, and may end it.
+/// Looks at every page of a copy and at every fact in it. `progress` hears how many facts of how many
+/// were found to be in order, and may end it.
 ///
 /// # Errors
 /// What is wrong with it.
-pub fn verify(path: &Path, depth: Depth, progress: impl FnMut(u64) -> bool) -> Result<Contents, Error> {
+pub fn verify(path: &Path, depth: Depth, mut progress: impl FnMut(u64, u64) -> bool) -> Result<Contents, Error> {
     let connection = open_copy(path)?;
     let pragma = match depth {
         Depth::Pages => "quick_check",
         Depth::Everything => "integrity_check",
     };
+    let all = facts::count(&connection)?;
+    if !progress(0, all) {
+        return Err(Error::Stopped);
+    }
     let found: String = connection.pragma_query_value(None, pragma, |row| row.get(0))?;
     if found != "ok" {
         return Err(Error::Corrupt(found));
     }
-    let facts = facts::verify_chain_telling(&connection, progress)?;
+    let facts = facts::verify_chain_telling(&connection, |done| progress(done, all))?;
     let origins = facts::list_origins(&connection)?;
     let heads = origins.into_iter().map(|origin| Ok((origin, facts::head(&connection, origin)?))).collect::<Result<_, Error>>()?;
     let version = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 use serde_json::{Value, json};
-use tollkeeper::client::transport::Method;
+use tollkeeper::client::transport::{Method, Transport};
 use tollkeeper::clock::{Clock as _, SystemClock};
 use tollkeeper::store::facts;
 use tollkeeper::store::snapshot::{self, Depth};
@@ -38,7 +38,7 @@ fn a_backup_is_made_every_twelve_minutes_and_is_whole() {
     site.clock.advance_seconds(1);
     let second = until("the second backup", 60, || Some(names(&site)).filter(|names| names.len() == 2))[0].clone();
     let path = site.data().join("backups").join(&second);
-    let contents = snapshot::verify(&path, Depth::Everything, |_| true).expect("in order");
+    let contents = snapshot::verify(&path, Depth::Everything, |_, _| true).expect("in order");
     assert!(contents.facts >= 3, "{contents:?}");
     assert_eq!(site.admin(Method::Post, &format!("backups/{second}/verify"), None)["facts"], json!(contents.facts));
     assert_eq!(rebuild::verify(&snapshot::open_copy(&path).expect("opens")).expect("its tables follow from its journal"), contents.facts);
@@ -90,7 +90,7 @@ fn a_backup_is_one_moment_of_a_database_that_is_written_all_the_while() {
                 steps < 10_000
             })
             .expect("copied, and not begun anew with every commit");
-            snapshot::verify(&target, Depth::Everything, |_| true).expect("in order");
+            snapshot::verify(&target, Depth::Everything, |_, _| true).expect("in order");
             rebuild::verify(&snapshot::open_copy(&target).expect("opens")).expect("one moment");
             fs::remove_file(&target).expect("removed");
         }
@@ -125,6 +125,8 @@ fn a_running_server_goes_back_to_a_backup_and_gets_again_what_devices_have() {
     let told = desk.done(&["backup", "restore", backup.file_name().expect("name").to_str().expect("text")]);
     assert!(told.contains("begins anew"), "{told}");
     server.wait_until_ready(2);
+    let audit = Transport::unix(data.join("admin.sock")).request(Method::Get, "/api/v1/admin/audit?action=facts_lost", None).expect("answered");
+    assert!(String::from_utf8_lossy(&audit.body).contains("was restored by console"));
 
     device.transport = server.transport();
     assert_eq!(desk.json(&["usage", "show", "--json"])["total"], json!(5), "as it was");
@@ -275,7 +277,7 @@ fn an_older_database_is_copied_before_it_is_brought_up_to_date_whenever_that_is_
     let copies = copies();
     assert!(!copies.is_empty());
     for copy in copies {
-        let contents = snapshot::verify(&copy, Depth::Everything, |_| true).expect("whole");
+        let contents = snapshot::verify(&copy, Depth::Everything, |_, _| true).expect("whole");
         assert_eq!(contents.version, 3);
     }
     assert!(!fs::read_dir(data.join("backups")).expect("read").any(|entry| entry.expect("entry").path().extension().is_some_and(|end| end == "part")));

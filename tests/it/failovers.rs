@@ -7,6 +7,7 @@
 use std::collections::HashMap;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
+use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -107,6 +108,8 @@ struct Worker {
     units: u64,
     /// The names of the two servers in answers, once they are known.
     origins: [Option<String>; 2],
+    /// What was said last to be safe and to be lost.
+    told: [Value; 2],
 }
 
 impl Worker {
@@ -119,6 +122,7 @@ impl Worker {
             acknowledged: Vec::new(),
             units: 0,
             origins: [None, None],
+            told: [Value::Null, Value::Null],
         }
     }
 
@@ -139,6 +143,11 @@ impl Worker {
 
     /// Sends again what was lost, and forgets what is safe.
     fn learn(&mut self, answer: &Value) {
+        // Thousands of times a second it is the same.
+        if [&answer["safe"], &answer["lost"]] == [&self.told[0], &self.told[1]] {
+            return;
+        }
+        self.told = ["safe", "lost"].map(|name| answer[name].clone());
         let is_lost = |origin: &String, sequence: u64| {
             let ranges = answer["lost"][origin].as_array().into_iter().flatten();
             ranges.into_iter().any(|range| (range[0].as_u64()..=range[1].as_u64()).contains(&Some(sequence)))
@@ -152,12 +161,15 @@ impl Worker {
         self.kept.retain(|_, (_, taken)| !is_safe(taken));
     }
 
-    fn record(&mut self) {
+    fn record(&mut self) -> Vec<Value> {
+        let mut reports = Vec::with_capacity(REPORTS_A_REQUEST);
         for n in 0..REPORTS_A_REQUEST {
             let report = self.device.scans(SystemClock.now_seconds() - 400 - 180 * n as i64, json!({"QR Code": n + 1}));
             self.units += n as u64 + 1;
-            self.kept.insert(report["report_id"].as_str().expect("an id").to_owned(), (report, None));
+            self.kept.insert(report["report_id"].as_str().expect("an id").to_owned(), (report.clone(), None));
+            reports.push(report);
         }
+        reports
     }
 
     /// Whether the server that is asked now said that it has this report.
@@ -170,10 +182,12 @@ impl Worker {
         let mut reports: Vec<Value> = self.kept.values().filter(|(_, taken)| !self.is_here(taken)).map(|(report, _)| report.clone()).collect();
         let is_all = reports.len() <= 500;
         reports.truncate(500);
-        if reports.is_empty() {
-            return true;
-        }
-        let Some(answer) = self.post("/api/v1/reports", &self.device.report_body(&reports)) else { return false };
+        reports.is_empty() || (self.send_these(&reports) && is_all)
+    }
+
+    /// Sends these; whether it got an answer.
+    fn send_these(&mut self, reports: &[Value]) -> bool {
+        let Some(answer) = self.post("/api/v1/reports", &self.device.report_body(reports)) else { return false };
         assert_eq!(answer["rejected"], json!([]));
         let (origin, sequence) = (answer["origin"].as_str().expect("a server").to_owned(), answer["sequence"].as_u64().expect("a number"));
         self.origins[self.at] = Some(origin.clone());
@@ -185,28 +199,29 @@ impl Worker {
             }
         }
         self.learn(&answer);
-        is_all
+        true
     }
 }
 
 /// One round; how long devices waited, and how many requests a second there were.
 fn play_round(seed: u64) -> (Duration, u64) {
     let mut two = Two::new();
-    let (stop, dead, requests) = (AtomicBool::new(false), AtomicBool::new(false), AtomicU64::new(0));
-    let load = Duration::from_millis(1_500 + seed % 2_500);
+    let (dead, requests) = (AtomicBool::new(false), AtomicU64::new(0));
+    let (load, ready) = (Duration::from_millis(1_500 + seed % 2_500), Barrier::new(THREADS + 1));
     let ways = [two.transport(0), two.transport(1)];
     let (workers, waited) = std::thread::scope(|scope| {
         let threads: Vec<_> = (0..THREADS)
             .map(|_| {
                 let mut worker = Worker::new(ways.clone());
-                let (stop, dead, requests) = (&stop, &dead, &requests);
+                let (dead, requests, ready) = (&dead, &requests, &ready);
                 scope.spawn(move || {
                     while !worker.authorize() {
                         std::thread::sleep(Duration::from_millis(10));
                     }
+                    ready.wait();
                     while !dead.load(Ordering::SeqCst) {
-                        worker.record();
-                        if !worker.send() {
+                        let reports = worker.record();
+                        if !worker.send_these(&reports) {
                             break;
                         }
                         requests.fetch_add(1, Ordering::Relaxed);
@@ -225,11 +240,11 @@ fn play_round(seed: u64) -> (Duration, u64) {
                             std::thread::sleep(Duration::from_millis(50));
                         }
                     }
-                    stop.store(true, Ordering::SeqCst);
                     (worker, waited)
                 })
             })
             .collect();
+        ready.wait();
         std::thread::sleep(load);
         two.processes[0].take().expect("runs").kill();
         std::fs::remove_dir_all(&two.data[0]).expect("the disk is gone");

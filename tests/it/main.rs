@@ -20,6 +20,7 @@ mod facts;
 mod failovers;
 mod full_disk;
 mod hostile_http;
+mod joining;
 mod licenses_and_codes;
 mod main_job;
 mod malformed;

@@ -4,6 +4,7 @@
 use rusqlite::{Connection, OpenFlags};
 use serde_json::{Value, json};
 use tollkeeper::client::transport::Method;
+use tollkeeper::clock::ManualClock;
 use tollkeeper::licensing::LicenseItem;
 use tollkeeper::store::rebuild;
 
@@ -49,6 +50,12 @@ impl Pair {
                 }
             }
         }
+    }
+
+    /// Time stands still until the primary, just started, has met its partner: one that cannot reach it serves after
+    /// five seconds.
+    fn meet(&self) {
+        until("its partner", 60, || self.a.admin_get("standby")["partner"]["heard_seconds_ago"].as_i64());
     }
 
     /// Until one serves and the other follows.
@@ -355,6 +362,45 @@ fn nobody_joins_without_the_token_or_with_licenses_of_his_own() {
     pair.start_b_again();
 }
 
+#[test]
+fn a_partner_whose_clock_is_ahead_stops_nobody() {
+    let mut pair = Pair::licensed(vec![Vendor::scan_item(1)]);
+    let mut device = pair.a.device("216998-100");
+    device.authorize().expect("granted");
+    device.report(&[device.scans(pair.a.now() - 400, json!({"QR Code": 3}))]).expect("taken");
+    pair.exchange();
+    pair.b.stop();
+    pair.b.clock = ManualClock::at_seconds(pair.a.now() + 3_600);
+    pair.start_b();
+    let wait = |pair: &Pair, seconds: i64| {
+        for _ in 0..seconds {
+            pair.b.clock.advance_seconds(1);
+            pair.wait(1);
+        }
+    };
+    pair.cut();
+    wait(&pair, 40);
+    let mut device = at(&device, &pair.b);
+    device.authorize().expect("the standby serves");
+    device.report(&[device.scans(pair.b.now() - 400, json!({"QR Code": 4}))]).expect("taken");
+    pair.mend();
+    wait(&pair, 20);
+    assert_eq!(pair.a.try_admin(Method::Post, "standby/sync", None).status, 409);
+    assert!(pair.a.admin_get("standby")["partner"]["last_sync_error"].to_string().contains("ahead of this server's clock"));
+    let alerts = pair.a.admin_get("alerts")["current"].to_string();
+    assert!(alerts.contains("clocks_apart") && alerts.contains("sync_failing"), "{alerts}");
+    let mut device = at(&device, &pair.a);
+    device.authorize().expect("granted by the clock that is right");
+    device.report(&[device.scans(pair.a.now() - 400, json!({"QR Code": 5}))]).expect("taken");
+    // Once its time has come, what it recorded is taken.
+    pair.a.clock.advance_seconds(3_600);
+    wait(&pair, 20);
+    pair.are_equal();
+    assert_eq!(pair.a.item(1)["used"], json!(12));
+    assert!(!pair.a.admin_get("alerts")["current"].to_string().contains("sync_failing"));
+    device.authorize().expect("granted");
+}
+
 impl Pair {
     /// A standby that is started anew goes on following.
     fn start_b_again(&mut self) {
@@ -407,22 +453,22 @@ fn a_partner_that_was_left_while_it_was_down_learns_that_and_does_not_serve() {
     assert_eq!(code_of(pair.b.device("216998-100").authorize()), 100);
 }
 
-#[test]
-fn a_primary_that_was_put_back_without_a_word_learns_from_its_partner_what_it_lost() {
+/// A pair whose primary is down and was put back to how it was before it took a report of 7 and a new
+/// code, both of which the standby has; and the device.
+fn put_back_without_a_word() -> (Pair, Device) {
     let mut pair = Pair::licensed(vec![Vendor::scan_item(1)]);
-    let device = {
-        let mut device = pair.a.device("216998-100");
-        device.authorize().expect("granted");
-        device
-    };
+    let mut device = pair.a.device("216998-100");
+    device.authorize().expect("granted");
     pair.exchange();
     pair.a.break_down();
     let kept = ["tollkeeper.db", "tollkeeper.db-wal", "sequence.mark"].map(|name| (name, std::fs::read(pair.a.data().join(name)).ok()));
     pair.start_a();
+    pair.meet();
     pair.settle();
     let mut device = at(&device, &pair.a);
     device.authorize().expect("granted");
     device.report(&[device.scans(pair.a.now() - 400, json!({"QR Code": 7}))]).expect("taken");
+    pair.a.admin(Method::Post, "handshakes", Some(json!({"handshake_code": "216998-late", "items": [1]})));
     pair.exchange();
     // The whole machine goes back to how it was, as from a snapshot: nothing beside the database tells.
     pair.a.break_down();
@@ -434,14 +480,59 @@ fn a_primary_that_was_put_back_without_a_word_learns_from_its_partner_what_it_lo
             std::fs::write(pair.a.data().join(name), bytes).expect("written");
         }
     }
+    (pair, device)
+}
+
+#[test]
+fn a_primary_that_was_put_back_without_a_word_learns_from_its_partner_what_it_lost() {
+    let (mut pair, _) = put_back_without_a_word();
     pair.start_a();
-    // Time stands still until the two have met: a primary that cannot reach its partner serves after five seconds.
-    until("its partner", 60, || pair.a.admin_get("standby")["partner"]["heard_seconds_ago"].as_i64());
+    pair.meet();
     pair.wait(10);
     pair.settle();
     pair.are_equal();
     assert_eq!(pair.a.item(1)["used"], json!(7));
     assert!(pair.a.admin_get("audit?action=facts_lost").to_string().contains("the partner holds fact"));
+}
+
+#[test]
+fn a_primary_that_was_put_back_and_serves_before_it_hears_its_partner_gives_no_number_twice() {
+    let (mut pair, device) = put_back_without_a_word();
+    pair.cut();
+    pair.start_a();
+    pair.wait(10);
+    let mut device = at(&device, &pair.a);
+    device.authorize().expect("it serves without its partner");
+    for count in [5, 6] {
+        device.report(&[device.scans(pair.a.now() - 400, json!({"QR Code": count}))]).expect("taken");
+    }
+    pair.a.admin(Method::Post, "handshakes", Some(json!({"handshake_code": "216998-new", "items": [1]})));
+    assert_eq!(pair.a.item(1)["used"], json!(11));
+    assert!(!pair.a.admin_get("alerts")["current"].to_string().contains("facts_lost"), "nobody knows yet");
+    pair.mend();
+    pair.settle();
+    pair.wait(10);
+    pair.are_equal();
+    for site in [&pair.a, &pair.b] {
+        assert_eq!(site.item(1)["used"], json!(18));
+        let codes = site.admin_get("handshakes").to_string();
+        assert!(codes.contains("216998-late") && codes.contains("216998-new"), "{codes}");
+        let audit = site.admin_get("audit?action=numbers_skipped");
+        assert_eq!(audit["entries"].as_array().map(Vec::len), Some(1), "{audit}");
+    }
+    until("what the partner gave back tells of the loss", 60, || {
+        pair.wait(1);
+        pair.a.admin_get("alerts")["current"].to_string().contains("facts_lost").then_some(())
+    });
+    // Started anew beside its partner, it is sure again.
+    pair.a.restart();
+    pair.lines[0].lead_to(pair.a.app().https_addresses()[0]);
+    pair.meet();
+    pair.wait(10);
+    pair.settle();
+    at(&device, &pair.a).authorize().expect("granted");
+    pair.are_equal();
+    assert_eq!(pair.a.admin_get("audit?action=numbers_skipped")["entries"].as_array().map(Vec::len), Some(1));
 }
 
 #[test]

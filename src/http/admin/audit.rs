@@ -5,7 +5,7 @@ use actix_web::http::StatusCode;
 use actix_web::web::{Data, Payload, Query};
 use askama::Template;
 
-use super::chrome::{Chrome, PageResult, go, number, page_with};
+use super::chrome::{Chrome, PageResult, count, go, number, page_with};
 use super::form::Fields;
 use super::shown::{Errors, When, words};
 use crate::http::Context;
@@ -116,12 +116,12 @@ fn told(page: &Chrome, state: State, now: i64) -> Check {
         State::Never => check("", "Not checked since this server started.".to_owned()),
         State::Running { checked, total, .. } => Check {
             class: "",
-            text: format!("Checking: {} of {} facts are in order so far. It goes on when you leave this page.", number(checked), number(total)),
+            text: format!("Checking: {} of {} so far, all in order. It goes on when you leave this page.", number(checked), count(total, "fact")),
             is_running: true,
             checked,
             total: total.max(1),
         },
-        State::InOrder { ended_at, checked } => check("good", format!("Checked {} facts at {}: in order.", number(checked), at(ended_at))),
+        State::InOrder { ended_at, checked } => check("good", format!("Checked {} at {}: in order.", count(checked, "fact"), at(ended_at))),
         State::Broken { ended_at, detail } => check(
             "bad",
             format!(

@@ -5,7 +5,7 @@ use actix_web::http::StatusCode;
 use actix_web::web::{Data, Path, Payload};
 use askama::Template;
 
-use super::chrome::{Chrome, PageResult, go, number, page_with};
+use super::chrome::{Chrome, PageResult, count, go, number, page_with};
 use super::form::Fields;
 use super::servers::{SECTION, TABS};
 use super::shown::{Tab, When, size, tabs};
@@ -35,9 +35,16 @@ struct BackupsPage {
     keep: Policy,
     running: Option<String>,
     failure: Option<(When, String)>,
+    not_restored: Option<(When, String)>,
     backups: Vec<Backup>,
-    checked: Option<ContentsRow>,
+    checked: Option<Checked>,
     error: String,
+}
+
+/// A backup that is in order.
+struct Checked {
+    name: String,
+    facts: String,
 }
 
 const fn reason_text(reason: Reason) -> &'static str {
@@ -50,11 +57,15 @@ const fn reason_text(reason: Reason) -> &'static str {
 }
 
 fn progress_text(work: &Progress) -> String {
-    match (work.step, work.all) {
-        ("copying", 0) => "is beginning".to_owned(),
-        ("copying", all) => format!("is being copied: {} %", work.done * 100 / all),
-        (_, 0) if work.done > 0 => format!("is being checked: {} facts so far", number(work.done)),
-        _ => "is being checked".to_owned(),
+    let far = match (work.step, work.done, work.all) {
+        ("copying", _, 0) => "is beginning".to_owned(),
+        ("copying", done, all) => format!("is being copied: {} %", done * 100 / all),
+        (_, 0, _) => "is being checked: its pages".to_owned(),
+        (_, done, all) => format!("is being checked: {} of {}", number(done), count(all, "fact")),
+    };
+    match &work.restores {
+        None => format!("A backup {far}."),
+        Some(name) => format!("To be restored: {name} {far}. Then the server begins anew with it: log in again in a moment."),
     }
 }
 
@@ -73,8 +84,9 @@ async fn backups_page(context: &Data<Context>, request: &HttpRequest, caller: &C
         keep: context.backups.policy(),
         running: standing.running.as_ref().map(progress_text),
         failure: standing.last.and_then(|(at, result)| Some((When::of(&page_around, at, now), result.err()?))),
+        not_restored: standing.not_restored.map(|(at, error)| (When::of(&page_around, at, now), error)),
         backups: copies.into_iter().map(row).collect(),
-        checked,
+        checked: checked.map(|contents| Checked { facts: count(contents.facts, "fact"), name: contents.name }),
         error,
         page: page_around,
     };
@@ -111,8 +123,8 @@ pub async fn verify(caller: Caller, context: Data<Context>, request: HttpRequest
 pub async fn restore(caller: Caller, context: Data<Context>, request: HttpRequest, name: Path<String>, payload: Payload) -> PageResult {
     let fields = Fields::of_caller(&context, &caller, &request, payload).await?;
     let passphrase = Some(fields.text("passphrase")).filter(|text| !text.is_empty()).map(str::to_owned);
-    match backups::put_back(&context, &caller, &name, RestoreBody { passphrase }).await {
-        Ok(()) => Ok(go(PATH, format!("The backup {name} was checked, and the server begins anew with it: log in again in a moment."))),
+    match backups::begin_putting_back(&context, &caller, &name, RestoreBody { passphrase }).await {
+        Ok(()) => Ok(go(PATH, format!("The backup {name} is being checked. If it is in order, the server begins anew with it: log in again in a moment."))),
         Err(failure) if failure.problem().status < 500 => backups_page(&context, &request, &caller, None, told(&failure)).await,
         Err(failure) => Err(failure.into()),
     }
@@ -128,4 +140,18 @@ pub fn told(failure: &Failure) -> String {
     };
     let mut letters = text.chars();
     letters.next().map_or_else(String::new, |first| format!("{}{}.", first.to_uppercase(), letters.as_str().trim_end_matches('.')))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_told_how_far_a_check_is() {
+        let at = |restores: Option<&str>, step, done, all| progress_text(&Progress { restores: restores.map(str::to_owned), step, done, all });
+        assert_eq!(at(None, "copying", 1, 4), "A backup is being copied: 25 %.");
+        assert_eq!(at(None, "checking", 1_000, 12_000), "A backup is being checked: 1,000 of 12,000 facts.");
+        let restored = at(Some("one.db"), "checking", 0, 12_000);
+        assert!(restored.starts_with("To be restored: one.db is being checked: its pages. Then the server begins anew"), "{restored}");
+    }
 }

@@ -145,17 +145,22 @@ pub fn number(value: u64) -> String {
     told
 }
 
+/// So many of something: `1 fact`, `1,234 facts`.
+pub fn count(value: u64, noun: &str) -> String {
+    let plural = if value == 1 { "" } else { "s" };
+    format!("{} {noun}{plural}", number(value))
+}
+
 /// How long ago or how far ahead, in words: `3 minutes ago`, `in 2 days`.
 pub fn distance(from_now: i64) -> String {
     let span = from_now.unsigned_abs();
-    let (count, unit) = match span {
+    let told = match span {
         0..60 => return if from_now <= 0 { "just now".to_owned() } else { "in less than a minute".to_owned() },
-        60..3_600 => (span / 60, "minute"),
-        3_600..172_800 => (span / 3_600, "hour"),
-        _ => (span / 86_400, "day"),
+        60..3_600 => count(span / 60, "minute"),
+        3_600..172_800 => count(span / 3_600, "hour"),
+        _ => count(span / 86_400, "day"),
     };
-    let plural = if count == 1 { "" } else { "s" };
-    if from_now < 0 { format!("{count} {unit}{plural} ago") } else { format!("in {count} {unit}{plural}") }
+    if from_now < 0 { format!("{told} ago") } else { format!("in {told}") }
 }
 
 /// A page.
@@ -261,14 +266,28 @@ impl ResponseError for PageFailure {
     }
 
     fn error_response(&self) -> HttpResponse {
-        let title = match self.status_code() {
-            StatusCode::NOT_FOUND => "Not found",
-            StatusCode::FORBIDDEN => "Not permitted",
-            _ => "That did not work",
-        };
-        let template = FailurePage { page: Chrome::outside(title), text: self.0.problem().detail.clone() };
+        let page = Chrome::outside(failure_title(self.status_code()));
+        let template = FailurePage { page, text: self.0.problem().detail.clone() };
         page_with(self.status_code(), &template).unwrap_or_else(|failure| failure.error_response())
     }
+}
+
+fn failure_title(status: StatusCode) -> &'static str {
+    match status {
+        StatusCode::NOT_FOUND => "Not found",
+        StatusCode::FORBIDDEN => "Not permitted",
+        _ => "That did not work",
+    }
+}
+
+/// A failure told to somebody who is logged in, with the way to all other pages.
+///
+/// # Errors
+/// The database cannot be read.
+pub async fn failure_page(context: &Context, request: &HttpRequest, caller: &Caller, failure: &Failure) -> PageResult {
+    let status = failure.status_code();
+    let page = Chrome::of(context, request, caller, "", failure_title(status)).await?;
+    Ok(page_with(status, &FailurePage { page, text: failure.problem().detail.clone() })?)
 }
 
 /// What a page's handler gives.
@@ -286,6 +305,7 @@ mod tests {
     #[test]
     fn numbers_and_times_are_for_people() {
         assert_eq!([0, 999, 1_000, 1_234_567].map(number), ["0", "999", "1,000", "1,234,567"]);
+        assert_eq!([0, 1, 1_000].map(|value| count(value, "fact")), ["0 facts", "1 fact", "1,000 facts"]);
         assert_eq!(
             [-5, -60, -7_200, -3 * 86_400, 30, 3_600].map(distance),
             ["just now", "1 minute ago", "2 hours ago", "3 days ago", "in less than a minute", "in 1 hour"]

@@ -8,7 +8,7 @@ use actix_web::middleware::Next;
 use actix_web::web::Data;
 use actix_web::{Error, HttpMessage as _};
 
-use super::chrome::{PageFailure, send_on};
+use super::chrome::{PageFailure, failure_page, send_on};
 use crate::http::Context;
 use crate::http::caller::{check_standby, find_user};
 use crate::store::accounts;
@@ -20,8 +20,11 @@ pub async fn let_in(
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
     if let Some(caller) = find_user(&context, request.request(), true).await.map_err(PageFailure::from)? {
-        if request.method() != Method::GET {
-            check_standby(&context, request.path()).map_err(PageFailure::from)?;
+        if request.method() != Method::GET
+            && let Err(failure) = check_standby(&context, request.path())
+        {
+            let page = failure_page(&context, request.request(), &caller, &failure).await?;
+            return Ok(request.into_response(page).map_into_boxed_body());
         }
         request.extensions_mut().insert(caller);
         return Ok(next.call(request).await?.map_into_boxed_body());

@@ -4,7 +4,7 @@ use actix_web::HttpRequest;
 use actix_web::web::Data;
 use askama::Template;
 
-use super::chrome::{Chrome, PageResult, distance, number, page};
+use super::chrome::{Chrome, PageResult, count, distance, number, page};
 use super::item_use;
 use crate::http::Context;
 use crate::http::admin_api::alerts::{self, AlertRow, Severity};
@@ -155,7 +155,7 @@ pub async fn show(caller: Caller, context: Data<Context>, request: HttpRequest) 
         next: find_next(&context, &found),
         worries,
         ending: found.ending,
-        facts: number(standing.this.facts),
+        facts: count(standing.this.facts, "fact"),
         role: format!("{}, {}", standing.this.role, standing.this.doing.replace('_', " ")),
         partner: standing.partner.as_ref().map_or_else(|| "none".to_owned(), partner_text),
         backup: backup.map_or_else(|| "none yet".to_owned(), |copy| distance(copy.made_at - now)),

@@ -6,7 +6,7 @@ use actix_web::web::{Data, Payload};
 use askama::Template;
 
 use super::backups::PATH as BACKUPS;
-use super::chrome::{Chrome, PageFailure, PageResult, go, number, page_with};
+use super::chrome::{Chrome, PageFailure, PageResult, count, go, number, page_with};
 use super::form::Fields;
 use super::shown::{Tab, When, size, tabs};
 use crate::http::Context;
@@ -27,6 +27,7 @@ struct PartnerCard {
     /// In words, and the class of its tag.
     state: String,
     class: &'static str,
+    heard: Option<String>,
     lacks: String,
     ahead: String,
     last_sync: Option<String>,
@@ -76,11 +77,12 @@ fn card(row: PartnerRow, is_licensed: bool) -> PartnerCard {
             let (text, class) = doing_text(doing);
             (format!("{}, {text}", row.role.as_deref().unwrap_or("unknown")), class)
         }
-        (_, Some(ago)) => (format!("silent for {} seconds", number(ago.max(0) as u64)), "bad"),
+        (_, Some(ago)) => (format!("silent for {}", count(ago.max(0) as u64, "second")), "bad"),
         (_, None) => ("not heard since this server started".to_owned(), "bad"),
     };
+    let heard = row.heard_seconds_ago.map(|ago| count(ago.max(0) as u64, "second"));
     let last_sync = row.last_sync_at.as_deref().map(plain);
-    PartnerCard { state, class, lacks: number(row.lacks), ahead: number(row.ahead), last_sync, may_swap: is_licensed && row.is_licensed, row }
+    PartnerCard { state, class, lacks: count(row.lacks, "fact"), heard, ahead: number(row.ahead), last_sync, may_swap: is_licensed && row.is_licensed, row }
 }
 
 /// What a form of the page came to.
@@ -111,7 +113,7 @@ async fn page_of(context: &Data<Context>, request: &HttpRequest, caller: &Caller
         database_size: size(answer.this.database_bytes),
         facts: number(answer.this.facts),
         last_fact: answer.this.last_fact_at.as_deref().map_or_else(String::new, plain),
-        at_risk: number(answer.facts_at_risk),
+        at_risk: count(answer.facts_at_risk, "fact"),
         last_backup: latest.map(|copy| When::of(&page_around, copy.made_at, now)),
         partner: answer.partner.clone().map(|row| card(row, context.site.is_licensed(context.site.uuid()))),
         notes,

@@ -231,8 +231,7 @@ pub async fn show_check(context: Data<Context>) -> HttpResponse {
 pub async fn check(context: &Data<Context>, caller: &Caller) -> Result<State, Failure> {
     if !matches!(context.chain_check.state(), State::Running { .. }) {
         remember(context, caller, "journal_check_begun", String::new(), String::new()).await?;
-        let own = context.site.uuid();
-        let total = context.read(move |reader| Ok(facts::head(reader, own)?.sequence)).await?;
+        let total = context.read(|reader| facts::count(reader)).await?;
         ChainCheck::begin(context, total);
     }
     Ok(context.chain_check.state())

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::clock::rfc3339;
-use crate::commands::backup::{Copy, Reason};
+use crate::commands::backup::{BUSY, Copy, Reason};
 use crate::commands::preferences::Remember;
 use crate::commands::restore;
 use crate::http::Context;
@@ -36,7 +36,9 @@ pub struct BackupRow {
 /// Work that goes on.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct WorkRow {
-    /// `copying`, `checking` or `restoring`.
+    /// The backup that is to take the place of the database; null: one is made.
+    pub restores: Option<String>,
+    /// `copying` or `checking`.
     pub step: String,
     /// How far it is: pages that were copied, or facts that were checked.
     pub done: u64,
@@ -68,6 +70,8 @@ pub struct BackupsAnswer {
     pub keep_hours: usize,
     /// Of how many days the last one is kept.
     pub keep_days: usize,
+    /// How many of those are kept that were made before an upgrade, and of those that a restore replaced.
+    pub keep_others: usize,
     /// What goes on now.
     pub running: Option<WorkRow>,
     /// How the last one went.
@@ -133,7 +137,8 @@ pub async fn find(context: &Data<Context>) -> Result<BackupsAnswer, Failure> {
         keep_latest: policy.latest,
         keep_hours: policy.hourly,
         keep_days: policy.daily,
-        running: standing.running.map(|work| WorkRow { step: work.step.to_owned(), done: work.done, all: work.all }),
+        keep_others: policy.others,
+        running: standing.running.map(|work| WorkRow { restores: work.restores, step: work.step.to_owned(), done: work.done, all: work.all }),
         last: standing.last.map(|(at, result)| {
             let (name, error) = match result {
                 Ok(name) => (Some(name), None),
@@ -153,13 +158,11 @@ pub async fn begin(context: &Data<Context>, caller: &Caller, body: BackupBody) -
             format!("is too short: give at least {PASSPHRASE_MIN} characters, and keep them where the backup is not"),
         ));
     }
-    if context.backups.standing().running.is_some() {
-        return Err(conflict("a backup is being made already: wait until it is done".to_owned()));
-    }
+    let work = context.backups.begin(None).ok_or_else(busy)?;
     remember(context, caller, "backup_made", "the database", "").await?;
     let (backups, data) = (context.backups.clone(), context.data.clone());
     let work = move || {
-        let made = backups.make_with(Reason::Admin, |path| match body.passphrase {
+        let made = backups.make_with(&work, Reason::Admin, |path| match body.passphrase {
             Some(passphrase) => restore::seal_secret(&data, path, &passphrase).map(drop),
             None => Ok(()),
         });
@@ -175,15 +178,22 @@ fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), Failure
     started.map(drop).map_err(|error| Failure::new(ErrorCode::NotServing, format!("a thread cannot be started: {error}")))
 }
 
-async fn remember(context: &Data<Context>, caller: &Caller, action: &str, subject: &str, detail: &str) -> Result<(), Failure> {
-    let act = AdminActed {
+fn act(caller: &Caller, action: &str, subject: &str, detail: &str) -> Remember {
+    Remember(AdminActed {
         by: caller.name.clone(),
         action: action.to_owned(),
         subject: subject.to_owned(),
         detail: detail.to_owned(),
         address: caller.address.clone(),
-    };
-    Ok(context.writer().submit(Remember(act)).await?)
+    })
+}
+
+async fn remember(context: &Data<Context>, caller: &Caller, action: &str, subject: &str, detail: &str) -> Result<(), Failure> {
+    Ok(context.writer().submit(act(caller, action, subject, detail)).await?)
+}
+
+fn busy() -> Failure {
+    conflict(BUSY.to_owned())
 }
 
 fn conflict(detail: String) -> Failure {
@@ -205,20 +215,37 @@ pub async fn check(context: &Data<Context>, name: &str) -> Result<ContentsRow, F
     Ok(ContentsRow { name: name.to_owned(), facts: contents.facts, heads })
 }
 
-/// Lays a backup ready and has the server begin anew with it.
-pub async fn put_back(context: &Data<Context>, caller: &Caller, name: &str, body: RestoreBody) -> Result<(), Failure> {
+/// Lays a backup ready and has the server begin anew with it. The work is begun; it blocks for long.
+fn restoring(context: &Data<Context>, caller: &Caller, name: &str, body: RestoreBody) -> Result<impl FnOnce() -> Result<(), Error> + Send + 'static, Failure> {
     let path = path_of(context, name)?;
-    let (data, backups) = (context.data.clone(), context.backups.clone());
-    let staged = actix_web::web::block(move || {
-        let _alone = backups.hold()?;
-        restore::stage(&data, &path, body.passphrase.as_deref())
-    });
-    let staged = staged.await.map_err(|_| Error::Stopped)?;
-    staged.map_err(|error| conflict(format!("the backup {name} cannot be restored: {error}")))?;
+    let work = context.backups.begin(Some(name.to_owned())).ok_or_else(busy)?;
     // It goes with the old database; the new one tells of the restore itself.
-    remember(context, caller, "backup_restored", name, "the server begins anew with it").await?;
-    context.restart.ask();
-    Ok(())
+    let act = act(caller, "backup_restored", name, "the server begins anew with it");
+    let (context, by) = (context.clone(), caller.name.clone());
+    Ok(move || {
+        let staged = restore::stage(&context.data, &path, body.passphrase.as_deref(), &by, |step, done, all| work.tell(step, done, all));
+        staged.map(drop).and_then(|()| context.writer().submit_blocking(act)).inspect_err(|error| work.fail_to_restore(&error.to_string()))?;
+        context.restart.ask();
+        Ok(())
+    })
+}
+
+/// Puts a backup back; the answer comes when it was checked and lies ready.
+pub async fn put_back(context: &Data<Context>, caller: &Caller, name: &str, body: RestoreBody) -> Result<(), Failure> {
+    let work = restoring(context, caller, name, body)?;
+    let done = actix_web::web::block(work).await.map_err(|_| Error::Stopped)?;
+    done.map_err(|error| conflict(format!("the backup {name} cannot be restored: {error}")))
+}
+
+/// The same, and nobody waits for it.
+pub async fn begin_putting_back(context: &Data<Context>, caller: &Caller, name: &str, body: RestoreBody) -> Result<(), Failure> {
+    let work = restoring(context, caller, name, body)?;
+    let name = name.to_owned();
+    spawn("restore", move || {
+        if let Err(error) = work() {
+            tracing::error!(%error, name, "a backup cannot be restored");
+        }
+    })
 }
 
 /// `GET /backups`

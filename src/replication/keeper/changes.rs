@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::{Keeper, State};
 use crate::commands::exceptions::Trouble;
 use crate::replication::link::Link;
-use crate::replication::partner::{Keep, PARTNER_ROW, Pairing, TakeInvitation};
+use crate::replication::partner::{INVITATION_ROW, Invitation, Keep, PARTNER_ROW, Pairing};
 use crate::replication::roles::{Assignment, Event, Heartbeat};
 use crate::store::Error;
 
@@ -21,12 +21,13 @@ impl Keeper {
     pub fn begin_as_primary(&self, pairing: Pairing, token_sha256: &str) -> Result<(), String> {
         let told = |error: Error| error.to_string();
         let link = Link::to(&pairing, &self.ca_pem).map_err(|error| error.to_string())?;
-        let rows = vec![(PARTNER_ROW, pairing.seal(&self.site).map_err(told)?)];
-        // The first one who shows it uses it up.
-        if !self.store.writer().submit_blocking(TakeInvitation(token_sha256.to_owned())).map_err(told)? {
+        // The first one who shows the token uses it up, unless it is refused.
+        let rows = vec![(PARTNER_ROW, pairing.seal(&self.site).map_err(told)?), (INVITATION_ROW, Vec::new())];
+        let mut state = self.lock();
+        let open = self.store.reader().and_then(|reader| Invitation::load(&reader)).map_err(told)?;
+        if open.is_none_or(|open| open.token_sha256 != token_sha256) {
             return Err("the token was used already: run `tollkeeper standby invite` again".to_owned());
         }
-        let mut state = self.lock();
         if self.step(&mut state, Event::Paired(Assignment::Primary, 0)).map_err(told)? {
             return Err("this server has a partner already, or is a standby: `tollkeeper standby leave` ends that".to_owned());
         }
