@@ -13,6 +13,7 @@
 //! | [`usage`] | `usage show` |
 //! | [`admin`] | `admin reset-password`, `user add`, `list`, `delete`, `token add`, `list`, `delete` |
 //! | [`backup`] | `backup now`, `list`, `verify`, `restore` |
+//! | [`certificate`] | `certificate show`, `set`, `remove` |
 //! | [`standby`] | `standby invite`, `join`, `status`, `sync`, `promote`, `rehearse`, `leave` |
 //! | [`simulate`] | `simulate` |
 //! | [`throwaway`] | the site that `demo` and `sandbox` stand on |
@@ -28,6 +29,7 @@ use crate::settings::{Flags, Settings};
 
 pub mod admin;
 pub mod backup;
+pub mod certificate;
 pub mod connect;
 pub mod demo;
 pub mod device;
@@ -92,6 +94,9 @@ enum Group {
     /// Copies of the database, and the way back from one
     #[command(subcommand)]
     Backup(backup::BackupCommand),
+    /// The HTTPS certificate: show it, use your own
+    #[command(subcommand)]
+    Certificate(certificate::CertificateCommand),
     /// Two servers: invite, join, status, promote, rehearse a failover, leave
     #[command(subcommand)]
     Standby(standby::StandbyCommand),
@@ -153,6 +158,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Group::Usage(command) => usage::run(command),
         Group::Admin(command) => admin::run(command),
         Group::Backup(command) => backup::run(command),
+        Group::Certificate(command) => certificate::run(command),
         Group::Standby(command) => standby::run(command),
         Group::Completions { shell } => {
             let mut script = Vec::new();

@@ -21,6 +21,10 @@ pub enum Trouble {
     Clock,
     /// Facts of this server were lost.
     FactsLost,
+    /// The HTTPS certificate ends soon.
+    Certificate,
+    /// The HTTPS certificate could not be renewed, or its new file cannot be used.
+    CertificateNotRenewed,
 }
 
 impl Trouble {
@@ -34,6 +38,8 @@ impl Trouble {
             Self::Sync => "sync_failing",
             Self::Clock => "clocks_apart",
             Self::FactsLost => "facts_lost",
+            Self::Certificate => "certificate_ending",
+            Self::CertificateNotRenewed => "certificate_not_renewed",
         }
     }
 }

@@ -16,6 +16,7 @@
 //! | [`handshake`] | the admin makes, edits, orders, stars or deletes handshake codes |
 //! | [`users`] [`tokens`] | who may administer: people with passwords, programs with tokens |
 //! | [`preferences`] | the admin sets something, or did something to be remembered |
+//! | [`certificate`] | this server's certificates and their keys are kept |
 //! | [`backup`] [`restore`] | copies of the database, and one of them in its place |
 //! | [`exceptions`] | what is wrong right now |
 //! | [`site`] | what all of them know: identity, secret key, vendors, certificates |
@@ -23,6 +24,7 @@
 pub mod accept_reports;
 pub mod authorize;
 pub mod backup;
+pub mod certificate;
 pub mod exceptions;
 pub mod handshake;
 pub mod import_license;

@@ -105,8 +105,8 @@ pub struct Context {
     pub sessions: session::Sessions,
     /// How the check of the journal goes.
     pub chain_check: chain_check::ChainCheck,
-    /// The certificate that browsers and devices see.
-    pub certificate: tls::Certificate,
+    /// The certificates that browsers and devices see.
+    pub certificates: Arc<tls::Certificates>,
     /// The data directory.
     pub data: std::path::PathBuf,
     /// When it started, seconds since 1970.

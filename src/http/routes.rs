@@ -117,6 +117,8 @@ fn configure_compressed(config: &mut ServiceConfig) {
         .route("/sessions", web::get().to(admin_api::sessions::list))
         .route("/sessions/{id}", web::delete().to(admin_api::sessions::end))
         .route("/certificate", web::get().to(admin_api::certificate::show))
+        .route("/certificate", web::put().to(admin_api::certificate::set))
+        .route("/certificate", web::delete().to(admin_api::certificate::remove))
         .route("/certificate/ca.pem", web::get().to(admin_api::certificate::authority))
         .route("/standby", web::get().to(admin_api::servers::show))
         .route("/standby/invite", web::post().to(admin_api::standby::invite))

@@ -8,6 +8,7 @@
 mod administration;
 mod backups;
 mod c_interface;
+mod certificates;
 mod charge_ways;
 mod cli;
 mod client;

@@ -24,6 +24,8 @@ use super::{alerts, audit, backups, certificate, devices, servers, sessions, set
         sessions::list,
         sessions::end,
         certificate::show,
+        certificate::set,
+        certificate::remove,
         certificate::authority,
         servers::show,
         standby::invite,
