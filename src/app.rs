@@ -242,6 +242,8 @@ impl App {
             clock: Arc::clone(&clock),
             limits,
             ca_fingerprint,
+            listening: if extent == Extent::Server { urls_of(&https_addresses, &http_addresses) } else { Vec::new() },
+            settings: settings.clone(),
             server_urls,
             sessions,
             chain_check: ChainCheck::default(),
@@ -319,6 +321,10 @@ impl App {
         // One that stays is in nobody's way.
         let _ = fs::remove_file(admin_socket);
     }
+}
+
+fn urls_of(https: &[SocketAddr], http: &[SocketAddr]) -> Vec<String> {
+    https.iter().map(|address| format!("https://{address}")).chain(http.iter().map(|address| format!("http://{address}"))).collect()
 }
 
 fn backups_of(settings: &Settings, clock: &Arc<dyn Clock>) -> Arc<Backups> {

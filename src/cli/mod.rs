@@ -15,6 +15,7 @@
 //! | [`backup`] | `backup now`, `list`, `verify`, `restore` |
 //! | [`certificate`] | `certificate show`, `set`, `remove` |
 //! | [`standby`] | `standby invite`, `join`, `status`, `sync`, `promote`, `rehearse`, `leave` |
+//! | [`doctor`] | `doctor` |
 //! | [`simulate`] | `simulate` |
 //! | [`throwaway`] | the site that `demo` and `sandbox` stand on |
 //! | [`connect`] | the way to a server that runs, or to its data when none does |
@@ -33,6 +34,7 @@ pub mod certificate;
 pub mod connect;
 pub mod demo;
 pub mod device;
+pub mod doctor;
 pub mod handshake;
 pub mod license;
 pub mod license_show;
@@ -100,6 +102,8 @@ enum Group {
     /// Two servers: invite, join, status, promote, rehearse a failover, leave
     #[command(subcommand)]
     Standby(standby::StandbyCommand),
+    /// Look whether this installation is well, and say what to mend
+    Doctor(doctor::DoctorArgs),
     /// Print a completion script for a shell
     ///
     /// Example:
@@ -160,6 +164,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Group::Backup(command) => backup::run(command),
         Group::Certificate(command) => certificate::run(command),
         Group::Standby(command) => standby::run(command),
+        Group::Doctor(args) => doctor::run(&args),
         Group::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "tollkeeper", &mut script);

@@ -19,12 +19,14 @@
 //! | [`certificate`] | this server's certificates and their keys are kept |
 //! | [`backup`] [`restore`] | copies of the database, and one of them in its place |
 //! | [`exceptions`] | what is wrong right now |
+//! | [`doctor`] | what files and machine tell of an installation; the support bundle |
 //! | [`site`] | what all of them know: identity, secret key, vendors, certificates |
 
 pub mod accept_reports;
 pub mod authorize;
 pub mod backup;
 pub mod certificate;
+pub mod doctor;
 pub mod exceptions;
 pub mod handshake;
 pub mod import_license;

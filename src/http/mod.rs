@@ -61,7 +61,7 @@ use crate::protocol::ErrorCode;
 use crate::protocol::lost::Lost;
 use crate::replication::join::Joining;
 use crate::replication::keeper::Keeper;
-use crate::settings::Limits;
+use crate::settings::{Limits, Settings};
 use crate::store::{Reader, Store, Writer, gaps};
 
 /// What every handler can reach.
@@ -99,6 +99,10 @@ pub struct Context {
     pub ca_pem: String,
     /// Its fingerprint, as license keys carry it.
     pub ca_fingerprint: String,
+    /// Where it answers; nothing where a command works without a server.
+    pub listening: Vec<String>,
+    /// What the administrator decided before it started.
+    pub settings: Settings,
     /// URLs of this server, for license keys.
     pub server_urls: Vec<String>,
     /// Who is logged in.

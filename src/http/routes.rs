@@ -120,6 +120,8 @@ fn configure_compressed(config: &mut ServiceConfig) {
         .route("/certificate", web::put().to(admin_api::certificate::set))
         .route("/certificate", web::delete().to(admin_api::certificate::remove))
         .route("/certificate/ca.pem", web::get().to(admin_api::certificate::authority))
+        .route("/doctor", web::get().to(admin_api::doctor::show))
+        .route("/doctor/details", web::get().to(admin_api::doctor::details))
         .route("/standby", web::get().to(admin_api::servers::show))
         .route("/standby/invite", web::post().to(admin_api::standby::invite))
         .route("/standby/join", web::post().to(admin_api::standby::join))

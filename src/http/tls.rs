@@ -302,7 +302,11 @@ impl Leaf {
     }
 
     fn certified_key(&self) -> Result<CertifiedKey, TlsError> {
-        let chain = certificates("server certificate", &self.chain_pem)?;
+        let mut chain = certificates("server certificate", &self.chain_pem)?;
+        // Whoever trusts the root has it, and nobody trusts one that is sent along.
+        if chain.len() > 1 && chain.last().is_some_and(own::is_root) {
+            chain.pop();
+        }
         CertifiedKey::from_der(chain, private_key(&self.key_pem)?, &provider::default_provider())
             .map_err(|error| unusable("server certificate and its key", error))
     }

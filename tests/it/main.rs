@@ -14,6 +14,7 @@ mod cli;
 mod client;
 mod clones;
 mod device_kills;
+mod doctor;
 mod durability;
 mod error_codes;
 mod exactness;

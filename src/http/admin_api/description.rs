@@ -2,7 +2,7 @@
 
 use utoipa::OpenApi;
 
-use super::{alerts, audit, backups, certificate, devices, servers, sessions, settings, standby, tokens, users};
+use super::{alerts, audit, backups, certificate, devices, doctor, servers, sessions, settings, standby, tokens, users};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -27,6 +27,8 @@ use super::{alerts, audit, backups, certificate, devices, servers, sessions, set
         certificate::set,
         certificate::remove,
         certificate::authority,
+        doctor::show,
+        doctor::details,
         servers::show,
         standby::invite,
         standby::join,

@@ -13,6 +13,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::sign::CertifiedKey;
 use x509_parser::certificate::X509Certificate;
 use x509_parser::public_key::PublicKey;
+use x509_parser::x509::X509Name;
 
 use super::Leaf;
 use crate::clock::rfc3339;
@@ -99,10 +100,19 @@ fn read_key(pem: &str) -> Result<PrivateKeyDer<'static>, Refusal> {
     })
 }
 
-/// How people call a certificate.
+/// How people call whom a certificate is of, or from.
+fn name_of(name: &X509Name<'_>) -> String {
+    let text = name.iter_common_name().chain(name.iter_organizational_unit()).chain(name.iter_organization()).find_map(|part| part.as_str().ok());
+    text.unwrap_or("a certificate without a name").to_owned()
+}
+
 fn called(certificate: &X509Certificate<'_>) -> String {
-    let name = certificate.subject().iter_common_name().next().and_then(|name| name.as_str().ok());
-    name.map_or_else(|| certificate.subject().to_string(), str::to_owned)
+    name_of(certificate.subject())
+}
+
+/// Whether it is an authority's own word for itself.
+pub(super) fn is_root(der: &CertificateDer<'static>) -> bool {
+    x509_parser::parse_x509_certificate(der).is_ok_and(|(_, parsed)| is_self_issued(&parsed))
 }
 
 fn is_self_issued(certificate: &X509Certificate<'_>) -> bool {
@@ -174,7 +184,7 @@ fn check_order(chain: &[CertificateDer<'static>], parsed: &[X509Certificate<'_>]
         of_certificate(format!(
             "is incomplete: '{}' was issued by '{}', which is not in the file, and no authority that this machine knows; append its certificate, up to the root",
             called(last),
-            last.issuer()
+            name_of(last.issuer())
         ))
     })
 }
