@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use super::connect::{Admin, find_running};
 use super::{DataArg, Failure, output};
 use crate::clock::{Clock as _, SystemClock, rfc3339};
-use crate::commands::doctor::{Finding, Level, look_at_installation, look_at_port, pack};
+use crate::commands::doctor::{Finding, Level, look_at_installation, look_at_port, pack, sort};
 use crate::documents::replace_file;
 use crate::http::admin_api::doctor::DoctorAnswer;
-use crate::settings::{Flags, Settings};
+use crate::settings::Settings;
 use crate::store::snapshot::{self, Depth};
 
 /// Where lines end.
@@ -19,13 +19,13 @@ const INDENT: usize = 23;
 const README: &str = "Support bundle of a Tollkeeper license server, made by `tollkeeper doctor --bundle`.
 
 doctor.txt, doctor.json  what doctor found
-about.json               versions, start, time, kernel, memory, processors
-settings.json            settings; whatever is called like a secret is left out
+about.txt                version, start, time, kernel, memory, processors
+settings.txt             settings; whatever is called like a secret is left out
 licenses.json            the terms of the installed items, and how much is used
 servers.json             this server and its partner
 backups.json             which backups there are
-journal.json             number, time and hash of the last fact of each server
-audit.json               how often each kind of act was recorded
+journal.txt              number, time and hash of the last fact of each server
+audit.txt                how often each kind of act was recorded
 schema.sql               how the tables of the database were made
 
 There is no password, ticket, token, private key, license key, handshake code or user's name in it,
@@ -51,7 +51,8 @@ pub struct DoctorArgs {
 
 /// Looks at everything.
 pub fn run(args: &DoctorArgs) -> Result<(), Failure> {
-    let (answer, details) = examine(&args.data);
+    let mut answer = examine(args);
+    let details = std::mem::take(&mut answer.details);
     if args.json {
         output::json(&answer)?;
     } else {
@@ -70,12 +71,11 @@ pub fn run(args: &DoctorArgs) -> Result<(), Failure> {
 }
 
 /// The server's own findings where one runs or can be opened, and what only shows from outside.
-fn examine(data: &DataArg) -> (DoctorAnswer, BTreeMap<String, String>) {
+fn examine(args: &DoctorArgs) -> DoctorAnswer {
     let mut findings = Vec::new();
-    let settings = data.settings().unwrap_or_else(|Failure(text)| {
+    let settings = args.data.settings().unwrap_or_else(|Failure(text)| {
         findings.push(Finding::to_mend("settings", Level::Error, text, "correct it there: the server does not start with it"));
-        let flags = Flags { data: data.data.clone(), ..Flags::default() };
-        Settings::for_data(flags.data.unwrap_or_else(|| Settings::default().data))
+        Settings::for_data(args.data.data.clone().unwrap_or_else(|| Settings::default().data))
     });
     let is_running = find_running(&settings.data).is_some();
     if is_running {
@@ -83,8 +83,9 @@ fn examine(data: &DataArg) -> (DoctorAnswer, BTreeMap<String, String>) {
     } else {
         look_from_outside(&settings, &mut findings);
     }
-    let mut details = BTreeMap::new();
-    let asked = if settings.data.join("tollkeeper.db").exists() { Some(ask(&settings, &mut details)) } else { None };
+    let question = if args.bundle.is_some() { "doctor?details=true" } else { "doctor" };
+    let is_there = settings.data.join("tollkeeper.db").exists();
+    let asked = is_there.then(|| Admin::of(&settings).and_then(|admin| admin.get::<DoctorAnswer>(question)));
     let mut answer = match asked {
         Some(Ok(answer)) => answer,
         failed => {
@@ -95,17 +96,12 @@ fn examine(data: &DataArg) -> (DoctorAnswer, BTreeMap<String, String>) {
                 findings.push(Finding::to_mend("server", Level::Error, format!("it cannot start: {text}"), "mend what that says, or restore a backup"));
             }
             let version = env!("CARGO_PKG_VERSION").to_owned();
-            DoctorAnswer { version, server_uuid: String::new(), checked_at: rfc3339(SystemClock.now_seconds()), findings: Vec::new() }
+            DoctorAnswer { version, checked_at: rfc3339(SystemClock.now_seconds()), ..DoctorAnswer::default() }
         }
     };
     answer.findings.splice(0..0, findings);
-    (answer, details)
-}
-
-fn ask(settings: &Settings, details: &mut BTreeMap<String, String>) -> Result<DoctorAnswer, Failure> {
-    let admin = Admin::of(settings)?;
-    *details = admin.get("doctor/details")?;
-    admin.get("doctor")
+    sort(&mut answer.findings);
+    answer
 }
 
 /// What can be looked at only while no server runs: ports, and every page of the database.
@@ -194,7 +190,7 @@ mod tests {
     #[test]
     fn findings_are_aligned_and_wrapped() {
         let finding = Finding::to_mend("disk", Level::Warning, "word ".repeat(30), "make room");
-        let answer = DoctorAnswer { version: "1".to_owned(), server_uuid: String::new(), checked_at: "now".to_owned(), findings: vec![finding] };
+        let answer = DoctorAnswer { version: "1".to_owned(), checked_at: "now".to_owned(), findings: vec![finding], ..DoctorAnswer::default() };
         let text = told(&answer);
         assert!(text.starts_with("Tollkeeper 1, now\n\n  warning  disk         word word"), "{text}");
         assert!(text.lines().all(|line| line.chars().count() <= WIDTH), "{text}");

@@ -32,6 +32,15 @@ const PRIVATE: &[(&str, u32)] = &[
     ("vendors", 0o755),
 ];
 
+/// What findings are about, in the order in which people read them.
+const AREAS: &[&str] =
+    &["server", "settings", "ports", "limits", "data", "disk", "database", "backups", "clock", "certificate", "licenses", "hardware", "partner", "alerts"];
+
+/// Puts findings into the order of their areas.
+pub fn sort(findings: &mut [Finding]) {
+    findings.sort_by_key(|finding| AREAS.iter().position(|area| *area == finding.area));
+}
+
 /// How much a finding presses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
@@ -61,8 +70,8 @@ impl Level {
 /// Something that was looked at.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Finding {
-    /// What it is about: `settings`, `data`, `disk`, `database`, `clock`, `certificate`, `licenses`,
-    /// `hardware`, `partner`, `ports`, `backups`, `alerts`, `limits`, `server`.
+    /// What it is about: `server`, `settings`, `ports`, `limits`, `data`, `disk`, `database`,
+    /// `backups`, `clock`, `certificate`, `licenses`, `hardware`, `partner` or `alerts`.
     pub area: String,
     /// How much it presses.
     pub level: Level,

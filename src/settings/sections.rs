@@ -2,12 +2,12 @@
 
 use std::path::PathBuf;
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use super::MAX_BODY_BYTES;
 
 /// `[tls]`: the server's HTTPS certificate.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Tls {
     /// DNS names and IP addresses the certificate carries, besides those the machine knows of itself.
@@ -26,7 +26,7 @@ impl Tls {
 }
 
 /// `[limits]`: what one server takes on.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
     /// Threads that answer requests.
@@ -52,7 +52,7 @@ pub struct Limits {
 }
 
 /// `[log]`
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Log {
     /// The least important kind of line that is written.
@@ -60,7 +60,7 @@ pub struct Log {
 }
 
 /// How much the log tells, from least to most.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[expect(missing_docs, reason = "the five names are the log's own")]
 pub enum LogLevel {
@@ -108,7 +108,7 @@ impl Default for Limits {
 }
 
 /// `[backup]`: copies of the database (domain §8).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Backup {
     /// Minutes from one to the next; 0: none is made by itself.
@@ -130,7 +130,7 @@ impl Default for Backup {
 }
 
 /// `[standby]`: what two servers tell each other (architecture §4).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Standby {
     /// Seconds between two exchanges of facts.

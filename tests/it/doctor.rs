@@ -33,7 +33,9 @@ fn only(answer: &Value, area: &str) -> (String, String) {
 
 #[test]
 fn a_server_that_is_well_has_nothing_to_mend_and_names_what_it_looked_at() {
-    let (site, _) = Site::licensed(vec![Vendor::scan_item(1)]);
+    let site = Site::with_settings(|settings| settings.limits.connections = 100);
+    let vendor = site.trust(Vendor::new());
+    site.import(&vendor, 100, "216998", vec![Vendor::scan_item(1)]);
     site.admin(Method::Post, "backups", Some(json!({})));
     crate::support::until("a backup", 20, || site.admin_get("backups")["files"].as_array().is_some_and(|files| !files.is_empty()).then_some(()));
     let answer = site.admin_get("doctor");
@@ -82,7 +84,7 @@ fn what_goes_wrong_on_a_server_is_found() {
     assert!(only(&site.admin_get("doctor"), "data").1.contains("secret.key has the rights 644"));
 
     let database = rusqlite::Connection::open(site.data().join("tollkeeper.db")).expect("the database");
-    database.execute("UPDATE journal SET body = '{}' WHERE sequence = 2", []).expect("forged");
+    database.execute("UPDATE journal SET body = x'7b7d' WHERE sequence = 2", []).expect("forged");
     let (level, text) = only(&site.admin_get("doctor"), "database");
     assert!(level == "error" && text.contains("fact 2"), "{text}");
 }
@@ -167,17 +169,17 @@ fn the_support_bundle_holds_what_helps_and_nothing_secret() {
         "README.txt",
         "doctor.txt",
         "doctor.json",
-        "about.json",
-        "audit.json",
+        "about.txt",
+        "audit.txt",
         "backups.json",
-        "journal.json",
+        "journal.txt",
         "licenses.json",
         "schema.sql",
         "servers.json",
-        "settings.json",
+        "settings.txt",
     ];
     assert_eq!(names, files.map(|name| format!("tollkeeper-support/{name}")));
-    for useful in ["CREATE TABLE journal", "\"handshake_added\": 2", "\"quota\": 100", "\"kernel\"", "\"hash\"", "\"queue\": 4096", "runs and answers"] {
+    for useful in ["CREATE TABLE journal", "handshake_added: 1", "\"quota\":100", "kernel ", ", hash ", "queue: 4096", "runs and answers"] {
         assert!(all.contains(useful), "{useful} is missing in {all}");
     }
 

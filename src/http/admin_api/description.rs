@@ -28,7 +28,6 @@ use super::{alerts, audit, backups, certificate, devices, doctor, servers, sessi
         certificate::remove,
         certificate::authority,
         doctor::show,
-        doctor::details,
         servers::show,
         standby::invite,
         standby::join,

@@ -4,21 +4,21 @@
 use std::collections::BTreeMap;
 
 use actix_web::HttpResponse;
-use actix_web::web::Data;
+use actix_web::web::{Data, Query};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::items::{self, ItemDetail};
-use super::{backups, certificate, servers};
+use super::{backups, certificate, licenses, servers};
 use crate::clock::{Clock as _, SystemClock, rfc3339};
-use crate::commands::doctor::{Finding, Level, look_at_installation, look_at_limits};
+use crate::commands::doctor::{Finding, Level, look_at_installation, look_at_limits, sort};
 use crate::commands::exceptions::{Exception, Trouble};
 use crate::commands::site::HARDWARE_GRACE_DAYS;
 use crate::http::Context;
 use crate::http::problem::Failure;
 use crate::http::tls::Source;
 use crate::protocol::Problem;
-use crate::store::{Command, Error, Ledger, audit, facts, open};
+use crate::store::{Command, Error, Ledger, Reader, audit, facts, open};
 
 const DAY_SECONDS: i64 = 86_400;
 /// Days before the end of something that a person must renew.
@@ -31,7 +31,7 @@ const FACTS_CHECKED: u64 = 10_000;
 const CLOCK_LAG_SECONDS: i64 = 300;
 
 /// What was found.
-#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
 pub struct DoctorAnswer {
     /// The program's version.
     pub version: String,
@@ -41,6 +41,9 @@ pub struct DoctorAnswer {
     pub checked_at: String,
     /// Area by area.
     pub findings: Vec<Finding>,
+    /// Texts by the names of their files, without secrets, where they are asked for.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub details: BTreeMap<String, String>,
 }
 
 /// Asks the writer whether it lives, and how far the clock is behind.
@@ -75,7 +78,14 @@ async fn examine(context: &Data<Context>) -> DoctorAnswer {
     findings.push(about_ways_out());
     findings.push(look_at_limits(context.limits.connections));
     findings.extend(context.exceptions.list().into_iter().map(about_exception));
-    DoctorAnswer { version: env!("CARGO_PKG_VERSION").to_owned(), server_uuid: context.site.uuid().to_string(), checked_at: context.time(), findings }
+    sort(&mut findings);
+    DoctorAnswer {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        server_uuid: context.site.uuid().to_string(),
+        checked_at: context.time(),
+        findings,
+        details: BTreeMap::new(),
+    }
 }
 
 fn broken(area: &str, error: &impl std::fmt::Display) -> Finding {
@@ -274,97 +284,71 @@ fn about_ways_out() -> Finding {
     Finding::told("alerts", Level::Note, "they are shown on the pages and in the log; no way out is set up")
 }
 
+/// What is asked for.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct DoctorQuestion {
+    details: bool,
+}
+
 /// `GET /doctor`
-#[utoipa::path(get, path = "/api/v1/admin/doctor", tag = "servers", security(("bearer" = [])), responses(
+#[utoipa::path(get, path = "/api/v1/admin/doctor", tag = "servers", security(("bearer" = [])), params(("details" = Option<bool>, Query, description = "Also the files of a support bundle")), responses(
     (status = 200, description = "What the server finds when it looks at itself, each with what to do", body = DoctorAnswer),
     (status = "4XX", description = "Refused; `detail` says what to do", body = Problem, content_type = "application/problem+json"),
 ))]
-pub async fn show(context: Data<Context>) -> HttpResponse {
-    HttpResponse::Ok().json(examine(&context).await)
+pub async fn show(context: Data<Context>, question: Query<DoctorQuestion>) -> Result<HttpResponse, Failure> {
+    let mut answer = examine(&context).await;
+    if question.details {
+        answer.details = gather(&context).await?;
+    }
+    Ok(HttpResponse::Ok().json(answer))
 }
 
-/// The terms of an item, for whoever helps: nothing of keys, codes or devices.
-#[derive(Serialize)]
-struct Terms {
-    license_id: u64,
-    organization_id: String,
-    issued_by: String,
-    #[serde(flatten)]
-    item: items::ItemRow,
+fn text(value: &impl Serialize) -> String {
+    serde_json::to_string(value).unwrap_or_default()
+}
+
+/// The journal's heads, acts by their kind, and how the tables were made.
+fn gather_from(reader: &Reader) -> Result<[(&'static str, String); 3], Error> {
+    let mut heads = String::new();
+    for origin in facts::list_origins(reader)? {
+        let head = facts::head(reader, origin)?;
+        let hash: String = head.hash.iter().map(|byte| format!("{byte:02x}")).collect();
+        heads += &format!("{origin}: fact {} at {}, hash {hash}\n", head.sequence, rfc3339(head.stamp.div_euclid(1_000_000)));
+    }
+    let acts: String = audit::count_actions(reader)?.into_iter().map(|(action, count)| format!("{action}: {count}\n")).collect();
+    let schema = format!("-- version {}, SQLite {}\n\n{}", open::read_version(reader)?, open::library_version(), open::read_schema(reader)?);
+    Ok([("journal.txt", heads), ("audit.txt", acts), ("schema.sql", schema)])
 }
 
 /// Files of a support bundle. Nothing that is secret, and nothing about devices, is in them.
 async fn gather(context: &Data<Context>) -> Result<BTreeMap<String, String>, Failure> {
-    let text = |value: &serde_json::Value| serde_json::to_string_pretty(value).unwrap_or_default();
-    let machine = |path: &str| std::fs::read_to_string(path).unwrap_or_default().trim().to_owned();
-    let (heads, actions, schema, version) = context
-        .read(|reader| {
-            let mut heads = BTreeMap::new();
-            for origin in facts::list_origins(reader)? {
-                let head = facts::head(reader, origin)?;
-                let hash: String = head.hash.iter().map(|byte| format!("{byte:02x}")).collect();
-                heads.insert(origin.to_string(), serde_json::json!({"sequence": head.sequence, "at": rfc3339(head.stamp.div_euclid(1_000_000)), "hash": hash}));
-            }
-            Ok((heads, audit::count_actions(reader)?, open::read_schema(reader)?, open::read_version(reader)?))
-        })
-        .await?;
-    let terms = items::read_all(context).await?.into_iter().map(|item| Terms {
-        license_id: item.license_id,
-        organization_id: item.organization_id,
-        issued_by: item.vendor_kid,
-        item: item.row,
-    });
-    let terms: Vec<Terms> = terms.collect();
-    let standing = servers::standing(context).await?;
-    let about = serde_json::json!({
-        "version": env!("CARGO_PKG_VERSION"),
-        "server_uuid": context.site.uuid().to_string(),
-        "started_at": rfc3339(context.started_at),
-        "time": context.time(),
-        "tables": version,
-        "sqlite": open::library_version(),
-        "kernel": machine("/proc/sys/kernel/osrelease"),
-        "memory": machine("/proc/meminfo").lines().take(3).collect::<Vec<_>>(),
-        "processors": std::thread::available_parallelism().map_or(0, usize::from),
-    });
-    let mut settings = serde_json::to_value(&context.settings).unwrap_or_default();
-    hide_secrets(&mut settings);
-    let value = |value: Result<serde_json::Value, serde_json::Error>| text(&value.unwrap_or_default());
-    Ok(BTreeMap::from([
-        ("about.json".to_owned(), text(&about)),
-        ("settings.json".to_owned(), text(&settings)),
-        ("licenses.json".to_owned(), value(serde_json::to_value(&terms))),
-        ("servers.json".to_owned(), value(serde_json::to_value(&standing))),
-        ("backups.json".to_owned(), value(serde_json::to_value(backups::find(context).await?))),
-        ("journal.json".to_owned(), text(&serde_json::json!(heads))),
-        ("audit.json".to_owned(), text(&serde_json::json!(actions))),
-        ("schema.sql".to_owned(), schema),
-    ]))
+    let machine = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+    let memory: String = machine("/proc/meminfo").lines().take(3).map(|line| format!("{line}\n")).collect();
+    let about = format!(
+        "Tollkeeper {}\nserver {}\nstarted {}\nnow {}\nkernel {}\nprocessors {}\n{memory}",
+        env!("CARGO_PKG_VERSION"),
+        context.site.uuid(),
+        rfc3339(context.started_at),
+        context.time(),
+        machine("/proc/sys/kernel/osrelease").trim(),
+        std::thread::available_parallelism().map_or(0, usize::from),
+    );
+    let mut files = vec![
+        ("about.txt", about),
+        ("settings.txt", without_secrets(&format!("{:#?}", context.settings))),
+        ("licenses.json", text(&licenses::read_all(context).await?)),
+        ("servers.json", text(&servers::standing(context).await?)),
+        ("backups.json", text(&backups::find(context).await?)),
+    ];
+    files.extend(context.read(gather_from).await?);
+    Ok(files.into_iter().map(|(name, text)| (name.to_owned(), text)).collect())
 }
 
-/// Whatever is called like a secret is not shown.
-fn hide_secrets(value: &mut serde_json::Value) {
-    match value {
-        serde_json::Value::Object(fields) => {
-            for (name, value) in fields {
-                if ["password", "secret", "token", "passphrase"].iter().any(|word| name.contains(word)) {
-                    *value = serde_json::json!("(not shown)");
-                }
-                hide_secrets(value);
-            }
-        }
-        serde_json::Value::Array(list) => list.iter_mut().for_each(hide_secrets),
-        _ => {}
-    }
-}
-
-/// `GET /doctor/details`
-#[utoipa::path(get, path = "/api/v1/admin/doctor/details", tag = "servers", security(("bearer" = [])), responses(
-    (status = 200, description = "What `tollkeeper doctor --bundle` packs: texts by the names of their files, without secrets", body = BTreeMap<String, String>),
-    (status = "4XX", description = "Refused; `detail` says what to do", body = Problem, content_type = "application/problem+json"),
-))]
-pub async fn details(context: Data<Context>) -> Result<HttpResponse, Failure> {
-    Ok(HttpResponse::Ok().json(gather(&context).await?))
+/// Whatever is called like a secret is left out.
+fn without_secrets(text: &str) -> String {
+    let is_open = |line: &&str| !["password", "secret", "token", "passphrase"].iter().any(|word| line.to_ascii_lowercase().contains(word));
+    text.lines().filter(is_open).map(|line| format!("{line}\n")).collect()
 }
 
 #[cfg(test)]
@@ -372,9 +356,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_called_like_a_secret_is_hidden_wherever_it_stands() {
-        let mut settings = serde_json::json!({"mail": [{"smtp_password": "open sesame", "host": "mail"}], "token": {"x": 1}});
-        hide_secrets(&mut settings);
-        assert_eq!(settings, serde_json::json!({"mail": [{"smtp_password": "(not shown)", "host": "mail"}], "token": "(not shown)"}));
+    fn what_is_called_like_a_secret_is_left_out() {
+        assert_eq!(without_secrets("host: mail\n  smtp_password: \"open sesame\",\nport: 25"), "host: mail\nport: 25\n");
     }
 }

@@ -84,6 +84,8 @@ pub fn rustls_config(certificate: Arc<Shown>, partners: Option<Arc<PartnerVerifi
         None => config.with_no_client_auth(),
     }
     .with_cert_resolver(certificate);
+    // Of what both can do the strongest, whatever order the client has.
+    config.ignore_client_order = true;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     config.ticketer = provider::Ticketer::new().map_err(crypto)?;
     config.session_storage = ServerSessionMemoryCache::new(SESSION_CACHE);
