@@ -89,8 +89,8 @@ pub async fn set(caller: Caller, context: Data<Context>, request: HttpRequest, p
     if let Err(refusal) = certificate::take(&context, &caller, body).await? {
         let mut template = template(&caller, &context, &request).await?;
         template.errors = place(&mut template.page, &refusal);
-        // The key is not shown again, to nobody.
-        template.text = text;
+        // A key is shown again to nobody, wherever it was put.
+        template.text = if text.contains("PRIVATE KEY") { String::new() } else { text };
         return Ok(page_with(StatusCode::BAD_REQUEST, &template)?);
     }
     Ok(go(CERTIFICATE, "The certificate is in use for new connections; those that are open go on."))
