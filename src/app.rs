@@ -21,7 +21,7 @@ use crate::commands::preferences::names;
 use crate::commands::restore::{self, RaiseSequence};
 use crate::commands::site::{HARDWARE_ROW, HardwareBinding, IDENTITY_ROW, VendorFiles};
 use crate::documents::secret::SecretKey;
-use crate::documents::{Hardware, SealingKey, ServerIdentity, SigningKey, random_uuid, replace_file};
+use crate::documents::{Hardware, SealingKey, ServerIdentity, SigningKey, random_uuid};
 use crate::http::Context;
 use crate::http::admin_api::standby::go_on_joining;
 use crate::http::caller::{CONSOLE, TOKEN_USES_ROW};
@@ -33,8 +33,9 @@ use crate::http::restart::Restart;
 use crate::http::sandbox::Sandbox;
 use crate::http::server::{self, Listeners, Running};
 use crate::http::session::Sessions;
-use crate::http::tls::{self, Leaf, PartnerVerifier, SiteAuthority, SwappableCertificate};
+use crate::http::tls::{self, AUTHORITY_ROW, Certificates, Found, LEAF_ROW, OWN_ROW, PartnerVerifier, SiteAuthority};
 use crate::jobs::backup::BackupJob;
+use crate::jobs::certificate::CertificateJob;
 use crate::jobs::standby::{HeartbeatJob, RolesJob, SyncJob};
 use crate::jobs::watch::{self, WatchJob};
 use crate::jobs::watchdog::WatchdogJob;
@@ -108,8 +109,6 @@ struct StoredIdentity {
     sealing: Option<Vec<u8>>,
 }
 
-const AUTHORITY_ROW: &str = "site authority";
-const LEAF_ROW: &str = "server certificate";
 const URLS_ROW: &str = "server urls";
 
 impl App {
@@ -169,13 +168,10 @@ impl App {
         let today = SystemClock.now_seconds();
         let authority = vault.load_authority(identity.uuid, today)?;
         let listen_names = settings.public_endpoints().into_iter().map(|(host, _)| host).filter(|host| host.parse::<IpAddr>().is_err()).map(str::to_owned);
-        let names = tls::default_names(&https_addresses, &settings.tls.names.iter().cloned().chain(listen_names).collect::<Vec<_>>());
-        let leaf = vault.load_leaf(&authority, &names, today)?;
-        replace_file(&data.join("tls/ca.pem"), authority.ca_pem.as_bytes(), 0o644).map_err(|error| StartError::Data(error.to_string()))?;
+        let tls_names = settings.tls.names.iter().cloned().chain(listen_names).collect();
+        let found = Found { authority: authority.clone(), leaf: vault.find(LEAF_ROW)?, own: vault.find(OWN_ROW)? };
         let ca_fingerprint = authority.fingerprint()?;
-        let certificate = leaf.describe()?;
         let partners = Arc::new(PartnerVerifier::of(&authority)?);
-        let tls_config = tls::rustls_config(Arc::new(SwappableCertificate::new(&leaf)?), Some(Arc::clone(&partners)))?;
 
         let origin = identity.uuid;
         let vendor_files = VendorFiles { directory: data.join("vendors"), files: settings.trusted_vendors.clone() };
@@ -217,6 +213,19 @@ impl App {
             sync_seconds: settings.standby.sync_seconds,
         })
         .map_err(broken)?;
+        let means = tls::Means {
+            site: Arc::clone(&site),
+            store: Arc::clone(&store),
+            keeper: Arc::clone(&keeper),
+            exceptions: Arc::clone(&exceptions),
+            data: data.to_owned(),
+            listen: https_addresses.clone(),
+            names: tls_names,
+            server_urls: server_urls.clone(),
+            files: settings.tls.files(),
+        };
+        let certificates = Arc::new(Certificates::start(means, found, today)?);
+        let tls_config = tls::rustls_config(certificates.shown(), Some(Arc::clone(&partners)))?;
         // Also one that has left: it is told so when it comes back.
         partners.ask(partner.is_some());
         if extent == Extent::AdminOnly && keeper.role_name() == "primary" {
@@ -240,10 +249,12 @@ impl App {
             clock: Arc::clone(&clock),
             limits,
             ca_fingerprint,
+            listening: if extent == Extent::Server { urls_of(&https_addresses, &http_addresses) } else { Vec::new() },
+            settings: settings.clone(),
             server_urls,
             sessions,
             chain_check: ChainCheck::default(),
-            certificate,
+            certificates: Arc::clone(&certificates),
             data: data.to_owned(),
             metrics: Metrics::new(store.writer()).map_err(|error| StartError::Listen(format!("nothing can be counted: {error}")))?,
             started_at: now,
@@ -261,6 +272,7 @@ impl App {
             if let Some(job) = WatchdogJob::of(Arc::clone(&store)) {
                 work.push(Box::new(job));
             }
+            work.push(Box::new(CertificateJob(move || certificates.tick(SystemClock.now_seconds()))));
             work.push(Box::new(WatchJob { data: data.to_owned(), store, origin, exceptions, marked: 0, is_first: true }));
         }
         let jobs = Jobs::start(work, &clock).map_err(|error| StartError::Listen(format!("a thread cannot be started: {error}")))?;
@@ -327,6 +339,10 @@ impl App {
     }
 }
 
+fn urls_of(https: &[SocketAddr], http: &[SocketAddr]) -> Vec<String> {
+    https.iter().map(|address| format!("https://{address}")).chain(http.iter().map(|address| format!("http://{address}"))).collect()
+}
+
 fn backups_of(settings: &Settings, clock: &Arc<dyn Clock>) -> Arc<Backups> {
     let set = &settings.backup;
     let policy = Policy { every_minutes: set.every_minutes, latest: set.keep_latest, hourly: set.keep_hours, daily: set.keep_days, others: set.keep_others };
@@ -385,7 +401,7 @@ struct Vault<'a> {
 impl Vault<'_> {
     fn find<T: for<'de> Deserialize<'de>>(&self, name: &str) -> Result<Option<T>, StartError> {
         let sealed = local::find(self.connection, name).map_err(|error| StartError::Data(error.to_string()))?;
-        let Some(sealed) = sealed else { return Ok(None) };
+        let Some(sealed) = sealed.filter(|sealed| !sealed.is_empty()) else { return Ok(None) };
         let json = self.secret.open(name, &sealed).ok_or_else(|| {
             StartError::Data(format!("the {name} in the database was sealed under another secret.key: bring back the secret.key that belongs to this database"))
         })?;
@@ -422,18 +438,6 @@ impl Vault<'_> {
         let authority = SiteAuthority::create(&name, now)?;
         self.put(AUTHORITY_ROW, &authority)?;
         Ok(authority)
-    }
-
-    /// The server's certificate; a new one when names were added or its end is near.
-    fn load_leaf(&self, authority: &SiteAuthority, names: &[String], now: i64) -> Result<Leaf, StartError> {
-        match self.find::<Leaf>(LEAF_ROW)? {
-            Some(leaf) if leaf.covers(names) && !leaf.needs_renewal(now) => Ok(leaf),
-            _ => {
-                let leaf = authority.issue(names, now)?;
-                self.put(LEAF_ROW, &leaf)?;
-                Ok(leaf)
-            }
-        }
     }
 }
 

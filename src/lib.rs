@@ -13,7 +13,7 @@
 //! | [`documents`] | signed documents and sealed secrets: license file, authorization … | licensing, protocol |
 //! | [`store`] | SQLite: the journal of facts, the one writer, tables for reading | licensing |
 //! | [`commands`] | every write, one file an intention: authorize, accept reports, import … | store, documents, protocol, licensing |
-//! | [`jobs`] | what the server does by itself: backups, looking out for trouble | commands, store |
+//! | [`jobs`] | what the server does by itself: backups, certificates, looking out for trouble | commands, store |
 //! | [`replication`] | two servers of a site: what they tell each other, which of them serves | commands, store, client |
 //! | [`http`] | HTTPS, the client API, the admin API | commands, store (reads), protocol, documents, licensing |
 //! | [`client`] | the device's side (feature `client`) | protocol, documents, licensing |

@@ -199,8 +199,10 @@ impl Settings {
         for vendor in &mut settings.trusted_vendors {
             *vendor = folder.join(&*vendor);
         }
-        if !settings.backup.directory.as_os_str().is_empty() {
-            settings.backup.directory = folder.join(&settings.backup.directory);
+        for path in [&mut settings.backup.directory, &mut settings.tls.certificate, &mut settings.tls.key] {
+            if !path.as_os_str().is_empty() {
+                *path = folder.join(&*path);
+            }
         }
         settings.config_file = Some(path);
         Ok(settings)
@@ -222,6 +224,8 @@ impl Settings {
             }
             Some(_) if value.is_empty() => {}
             Some("data") => self.data = PathBuf::from(value),
+            Some("tls.certificate") => self.tls.certificate = PathBuf::from(value),
+            Some("tls.key") => self.tls.key = PathBuf::from(value),
             Some("limits.workers") => self.limits.workers = number(name, value)?,
             Some("limits.queue") => self.limits.queue = number(name, value)?,
             Some("limits.body_bytes") => self.limits.body_bytes = number(name, value)?,
@@ -280,6 +284,10 @@ impl Settings {
             if name.is_empty() || !name.chars().all(|c| c.is_ascii_alphanumeric() || ".-_:*[]".contains(c)) {
                 return Err(refused("tls.names", name, "a DNS name or an IP address"));
             }
+        }
+        if self.tls.certificate.as_os_str().is_empty() != self.tls.key.as_os_str().is_empty() {
+            let (set, missing) = if self.tls.key.as_os_str().is_empty() { ("tls.key", "tls.certificate") } else { ("tls.certificate", "tls.key") };
+            return Err(refused(set, "", &format!("the path of a file, because {missing} is set")));
         }
         let limits = &self.limits;
         for (key, value, least, most) in [
@@ -433,7 +441,7 @@ mod tests {
             "server_urls" => "https://main:5",
             "tls.names" => "main.example",
             "limits.body_bytes" => "2048",
-            "backup.directory" => "/backups",
+            "backup.directory" | "tls.certificate" | "tls.key" => "/backups",
             "log.level" => "debug",
             _ => "11",
         };
@@ -446,7 +454,7 @@ mod tests {
         for key in KEYS {
             let value = match key {
                 "listen" | "http" | "server_urls" | "trusted_vendors" | "tls.names" => format!("[{:?}]", values(key)),
-                "data" | "log.level" | "backup.directory" => format!("{:?}", values(key)),
+                "data" | "log.level" | "backup.directory" | "tls.certificate" | "tls.key" => format!("{:?}", values(key)),
                 _ => values(key).to_owned(),
             };
             toml += &format!("{key} = {value}\n");

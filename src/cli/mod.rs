@@ -13,8 +13,10 @@
 //! | [`usage`] | `usage show` |
 //! | [`admin`] | `admin reset-password`, `user add`, `list`, `delete`, `token add`, `list`, `delete` |
 //! | [`backup`] | `backup now`, `list`, `verify`, `restore` |
+//! | [`certificate`] | `certificate show`, `set`, `remove` |
 //! | [`standby`] | `standby invite`, `join`, `status`, `sync`, `promote`, `rehearse`, `leave` |
 //! | [`health`] [`log_level`] | `health`, `log-level` |
+//! | [`doctor`] | `doctor` |
 //! | [`simulate`] | `simulate` |
 //! | [`throwaway`] | the site that `demo` and `sandbox` stand on |
 //! | [`connect`] | the way to a server that runs, or to its data when none does |
@@ -29,9 +31,11 @@ use crate::settings::{Flags, Settings};
 
 pub mod admin;
 pub mod backup;
+pub mod certificate;
 pub mod connect;
 pub mod demo;
 pub mod device;
+pub mod doctor;
 pub mod handshake;
 pub mod health;
 pub mod license;
@@ -95,6 +99,9 @@ enum Group {
     /// Copies of the database, and the way back from one
     #[command(subcommand)]
     Backup(backup::BackupCommand),
+    /// The HTTPS certificate: show it, use your own
+    #[command(subcommand)]
+    Certificate(certificate::CertificateCommand),
     /// Two servers: invite, join, status, promote, rehearse a failover, leave
     #[command(subcommand)]
     Standby(standby::StandbyCommand),
@@ -102,6 +109,8 @@ enum Group {
     Health(health::HealthArgs),
     /// How much the running server's log tells
     LogLevel(log_level::LogLevelArgs),
+    /// Look whether this installation is well, and say what to mend
+    Doctor(doctor::DoctorArgs),
     /// Print a completion script for a shell
     ///
     /// Example:
@@ -160,9 +169,11 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Group::Usage(command) => usage::run(command),
         Group::Admin(command) => admin::run(command),
         Group::Backup(command) => backup::run(command),
+        Group::Certificate(command) => certificate::run(command),
         Group::Standby(command) => standby::run(command),
         Group::Health(args) => health::run(&args),
         Group::LogLevel(args) => log_level::run(&args),
+        Group::Doctor(args) => doctor::run(&args),
         Group::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "tollkeeper", &mut script);

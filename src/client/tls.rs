@@ -14,6 +14,8 @@ use rustls::{CertificateError, ClientConfig, ClientConnection, DigitallySignedSt
 use ureq::Error;
 use ureq::unversioned::transport::{Buffers, ConnectionDetails, Connector, LazyBuffers, NextTimeout, Transport, TransportAdapter};
 
+use crate::protocol::server::SITE_PROTOCOL;
+
 /// Wraps a connection in TLS.
 pub(super) struct TlsConnector(Arc<ClientConfig>);
 
@@ -37,26 +39,37 @@ impl TlsConnector {
         let inner = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::new(provider::default_provider())).build();
         let inner = inner.map_err(|error| rustls::Error::General(error.to_string()))?;
         let proven = proven.map(|proven| UnixTime::since_unix_epoch(Duration::from_secs(u64::try_from(proven).unwrap_or(0))));
-        Ok(Self::verified_by(Arc::new(Trusted { inner, proven })))
+        let mut config = verified_by(Arc::new(Trusted { inner, proven }));
+        if proven.is_some() {
+            name_site(&mut config);
+        }
+        Ok(Self(Arc::new(config)))
     }
 
     /// Trusts these authorities and shows a certificate of its own.
     #[cfg(feature = "server")]
     pub(super) fn mutual(roots: RootCertStore, chain: Vec<CertificateDer<'static>>, key: PrivateKeyDer<'static>) -> Result<Self, rustls::Error> {
         let config = ClientConfig::builder_with_provider(Arc::new(provider::default_provider())).with_safe_default_protocol_versions()?;
-        Ok(Self(Arc::new(config.with_root_certificates(roots).with_client_auth_cert(chain, key)?)))
+        let mut config = config.with_root_certificates(roots).with_client_auth_cert(chain, key)?;
+        name_site(&mut config);
+        Ok(Self(Arc::new(config)))
     }
 
     /// Trusts whoever answers: for a question whose answer proves itself.
     pub(super) fn unverified() -> Self {
-        Self::verified_by(Arc::new(Anybody(provider::default_provider().signature_verification_algorithms)))
+        Self(Arc::new(verified_by(Arc::new(Anybody(provider::default_provider().signature_verification_algorithms)))))
     }
+}
 
-    fn verified_by(verifier: Arc<dyn ServerCertVerifier>) -> Self {
-        let config = ClientConfig::builder_with_provider(Arc::new(provider::default_provider())).with_safe_default_protocol_versions();
-        let config = config.expect("this provider has cipher suites for the default versions");
-        Self(Arc::new(config.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth()))
-    }
+fn verified_by(verifier: Arc<dyn ServerCertVerifier>) -> ClientConfig {
+    let config = ClientConfig::builder_with_provider(Arc::new(provider::default_provider())).with_safe_default_protocol_versions();
+    let config = config.expect("this provider has cipher suites for the default versions");
+    config.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth()
+}
+
+/// Tells a server that has several certificates which one is wanted: that of the site's authority.
+fn name_site(config: &mut ClientConfig) {
+    config.alpn_protocols = [b"http/1.1", SITE_PROTOCOL.as_bytes()].map(<[u8]>::to_vec).into();
 }
 
 impl<In: Transport> Connector<In> for TlsConnector {

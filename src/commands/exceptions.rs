@@ -21,11 +21,25 @@ pub enum Trouble {
     Clock,
     /// Facts of this server were lost.
     FactsLost,
+    /// The HTTPS certificate ends soon.
+    Certificate,
+    /// The HTTPS certificate could not be renewed, or its new file cannot be used.
+    CertificateNotRenewed,
 }
 
 impl Trouble {
     /// All of them.
-    pub const ALL: [Self; 7] = [Self::Backup, Self::Disk, Self::Journal, Self::Partner, Self::Sync, Self::Clock, Self::FactsLost];
+    pub const ALL: [Self; 9] = [
+        Self::Backup,
+        Self::Disk,
+        Self::Journal,
+        Self::Partner,
+        Self::Sync,
+        Self::Clock,
+        Self::FactsLost,
+        Self::Certificate,
+        Self::CertificateNotRenewed,
+    ];
 
     /// Its name in answers.
     pub const fn name(self) -> &'static str {
@@ -37,6 +51,8 @@ impl Trouble {
             Self::Sync => "sync_failing",
             Self::Clock => "clocks_apart",
             Self::FactsLost => "facts_lost",
+            Self::Certificate => "certificate_ending",
+            Self::CertificateNotRenewed => "certificate_not_renewed",
         }
     }
 }

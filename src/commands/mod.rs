@@ -16,14 +16,18 @@
 //! | [`handshake`] | the admin makes, edits, orders, stars or deletes handshake codes |
 //! | [`users`] [`tokens`] | who may administer: people with passwords, programs with tokens |
 //! | [`preferences`] | the admin sets something, or did something to be remembered |
+//! | [`certificate`] | this server's certificates and their keys are kept |
 //! | [`backup`] [`restore`] | copies of the database, and one of them in its place |
 //! | [`exceptions`] | what is wrong right now |
 //! | [`turn`] | a sign of life of the writer |
+//! | [`doctor`] | what files and machine tell of an installation; the support bundle |
 //! | [`site`] | what all of them know: identity, secret key, vendors, certificates |
 
 pub mod accept_reports;
 pub mod authorize;
 pub mod backup;
+pub mod certificate;
+pub mod doctor;
 pub mod exceptions;
 pub mod handshake;
 pub mod import_license;

@@ -122,8 +122,8 @@ pub fn stage_as_it_is(data: &Path, database: &Path, secret: &[u8]) -> Result<(),
     replace_file(&incoming.join(READY), b"", 0o600).map_err(|error| document(&error))
 }
 
-/// What does not go back with the database: who the partner is, and which of the two serves. Nothing
-/// where there is no database yet, or another server's.
+/// What does not go back with the database: who the partner is, which of the two serves, and this
+/// machine's HTTPS certificates. Nothing where there is no database yet, or another server's.
 fn rows_of_this_machine(data: &Path, secret: &[u8]) -> Result<Vec<(&'static str, Vec<u8>)>, Error> {
     let Ok(connection) = snapshot::open_copy(&data.join("tollkeeper.db")) else { return Ok(Vec::new()) };
     let Ok(secret) = <&[u8; 32]>::try_from(secret).map(SecretKey::new) else { return Ok(Vec::new()) };
@@ -132,7 +132,7 @@ fn rows_of_this_machine(data: &Path, secret: &[u8]) -> Result<Vec<(&'static str,
         return Ok(Vec::new());
     }
     let mut rows = Vec::new();
-    for name in ["partner", "role", "epoch"] {
+    for name in ["partner", "role", "epoch", "server certificate", "own certificate"] {
         if let Some(value) = local::find(&connection, name)? {
             rows.push((name, value));
         }

@@ -108,12 +108,14 @@ pub async fn identify(context: Data<Context>, request: ServiceRequest, next: Nex
 const OF_THIS_MACHINE: &[&str] = &[
     "/api/v1/admin/standby",
     "/api/v1/admin/backups",
+    "/api/v1/admin/certificate",
     "/api/v1/admin/sessions",
     "/api/v1/admin/audit",
     "/api/v1/admin/log-level",
     "/admin/servers",
     "/admin/logout",
     "/admin/security/sessions",
+    "/admin/security/certificate",
     "/admin/audit",
 ];
 

@@ -11,6 +11,7 @@ use prometheus::core::Collector;
 use prometheus::{Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder};
 
 use super::Context;
+use super::admin_api::certificate;
 use super::admin_api::items::Stock;
 use super::admin_api::servers::standing;
 use super::ops::broken;
@@ -185,11 +186,12 @@ async fn read_servers(context: &Data<Context>, readings: &Readings) -> Result<()
 /// Backups, certificate, what is wrong, and who this is.
 async fn read_upkeep(context: &Data<Context>, readings: &Readings) -> Result<(), Failure> {
     let backups = context.backups.standing();
+    let certificate = certificate::standing(context)?;
     let write = || -> Result<(), prometheus::Error> {
         if let Some((at, Ok(_))) = backups.last {
             readings.number("tollkeeper_last_backup_timestamp_seconds", "When the last backup was made.", at as f64)?;
         }
-        let end = context.certificate.not_after as f64;
+        let end = certificate.shown.not_after as f64;
         readings.number("tollkeeper_certificate_end_timestamp_seconds", "The last moment of the HTTPS certificate.", end)?;
         let troubles = IntGaugeVec::new(Opts::new("tollkeeper_exception", "Whether this is wrong right now."), &["name"])?;
         readings.put(troubles.clone())?;

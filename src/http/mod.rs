@@ -65,7 +65,7 @@ use crate::protocol::ErrorCode;
 use crate::protocol::lost::Lost;
 use crate::replication::join::Joining;
 use crate::replication::keeper::Keeper;
-use crate::settings::Limits;
+use crate::settings::{Limits, Settings};
 use crate::store::{Reader, Store, Writer, gaps};
 
 /// What every handler can reach.
@@ -103,14 +103,18 @@ pub struct Context {
     pub ca_pem: String,
     /// Its fingerprint, as license keys carry it.
     pub ca_fingerprint: String,
+    /// Where it answers; nothing where a command works without a server.
+    pub listening: Vec<String>,
+    /// What the administrator decided before it started.
+    pub settings: Settings,
     /// URLs of this server, for license keys.
     pub server_urls: Vec<String>,
     /// Who is logged in.
     pub sessions: session::Sessions,
     /// How the check of the journal goes.
     pub chain_check: chain_check::ChainCheck,
-    /// The certificate that browsers and devices see.
-    pub certificate: tls::Certificate,
+    /// The certificates that browsers and devices see.
+    pub certificates: Arc<tls::Certificates>,
     /// The data directory.
     pub data: std::path::PathBuf,
     /// What is counted.

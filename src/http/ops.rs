@@ -139,6 +139,7 @@ pub(super) fn page(template: &impl Template) -> Result<HttpResponse, Failure> {
         .insert_header((header::CONTENT_SECURITY_POLICY, "default-src 'self'"))
         .insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
         .insert_header((header::REFERRER_POLICY, "no-referrer"))
+        .insert_header((header::STRICT_TRANSPORT_SECURITY, "max-age=31536000"))
         .body(html))
 }
 

@@ -42,9 +42,13 @@ pub fn configure(config: &mut ServiceConfig) {
         .default_service(web::route().to(nowhere));
     config.service(partner);
 
-    // All else is for people and programs of people: it is large, and it compresses well. (Cookies
-    // are `SameSite=Strict`, so no other site can make a browser ask for a page with secrets in
-    // it and guess them by its size.)
+    // Pages come as they are: somebody who makes a browser ask for one with a secret in it must not
+    // guess that by how well it compresses (BREACH).
+    let wrong_method = web::route().to(|request| wrong_method(request, "GET"));
+    config.service(web::resource("/").route(web::get().to(ops::front_page)).default_service(wrong_method));
+    admin::configure(config);
+
+    // All else is for programs of people: it is large, and it compresses well.
     config.service(web::scope("").wrap(Compress::default()).configure(configure_compressed));
 }
 
@@ -67,7 +71,6 @@ fn configure_compressed(config: &mut ServiceConfig) {
         route(&format!("{base}/openapi.json"), "GET", web::get().to(ops::openapi_json));
         route(&format!("{base}/docs"), "GET", web::get().to(ops::reference_page));
     }
-    route("/", "GET", web::get().to(ops::front_page));
     route("/static/{path:.*}", "GET", web::get().to(assets::asset));
     for path in ["/sdk", "/sdk/"] {
         route(path, "GET", web::get().to(sdk::languages));
@@ -123,7 +126,10 @@ fn configure_compressed(config: &mut ServiceConfig) {
         .route("/sessions", web::get().to(admin_api::sessions::list))
         .route("/sessions/{id}", web::delete().to(admin_api::sessions::end))
         .route("/certificate", web::get().to(admin_api::certificate::show))
+        .route("/certificate", web::put().to(admin_api::certificate::set))
+        .route("/certificate", web::delete().to(admin_api::certificate::remove))
         .route("/certificate/ca.pem", web::get().to(admin_api::certificate::authority))
+        .route("/doctor", web::get().to(admin_api::doctor::show))
         .route("/standby", web::get().to(admin_api::servers::show))
         .route("/standby/invite", web::post().to(admin_api::standby::invite))
         .route("/standby/join", web::post().to(admin_api::standby::join))
@@ -146,7 +152,6 @@ fn configure_compressed(config: &mut ServiceConfig) {
         .route("/statistics", web::get().to(admin_api::statistics::show))
         .default_service(web::route().to(nowhere));
     config.service(api);
-    admin::configure(config);
 
     config.service(utoipa_swagger_ui::SwaggerUi::new("/reference/{_:.*}").url("/reference.json", openapi::describe()));
     config.default_service(web::route().to(nowhere));

@@ -4,6 +4,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+/// A protocol of TLS (ALPN) that nobody speaks: a client that trusts exactly the site's authority
+/// offers it beside its own, so that a server which has another certificate too shows the right one.
+pub const SITE_PROTOCOL: &str = "tk-site-ca";
+
 /// Who this server is.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]

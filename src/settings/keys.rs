@@ -9,13 +9,15 @@ pub(super) const ENV_PREFIX: &str = "TOLLKEEPER_";
 
 /// Every key of the settings file, tables written with a dot. The environment variable of
 /// `limits.queue` is `TOLLKEEPER_LIMITS_QUEUE`.
-pub(super) const KEYS: [&str; 26] = [
+pub(super) const KEYS: [&str; 28] = [
     "data",
     "listen",
     "http",
     "trusted_vendors",
     "server_urls",
     "tls.names",
+    "tls.certificate",
+    "tls.key",
     "limits.workers",
     "limits.queue",
     "limits.body_bytes",

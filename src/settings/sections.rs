@@ -12,6 +12,17 @@ use super::MAX_BODY_BYTES;
 pub struct Tls {
     /// DNS names and IP addresses the certificate carries, besides those the machine knows of itself.
     pub names: Vec<String>,
+    /// The file of a certificate of one's own, with those of its authorities, PEM. Empty: none.
+    pub certificate: PathBuf,
+    /// The file of its private key, PEM.
+    pub key: PathBuf,
+}
+
+impl Tls {
+    /// The files of the certificate and its key, if they are set.
+    pub fn files(&self) -> Option<(PathBuf, PathBuf)> {
+        (!self.certificate.as_os_str().is_empty()).then(|| (self.certificate.clone(), self.key.clone()))
+    }
 }
 
 /// `[limits]`: what one server takes on.

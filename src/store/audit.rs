@@ -74,7 +74,16 @@ const LIST: &str = "SELECT stamp, origin, sequence, actor, action, subject, deta
 const ACTORS: &str = "SELECT DISTINCT actor FROM audit ORDER BY actor";
 const ACTIONS: &str = "SELECT DISTINCT action FROM audit ORDER BY action";
 
-pub(super) const STATEMENTS: &[&str] = &[INSERT, LIST, ACTORS, ACTIONS];
+const COUNTS: &str = "SELECT action, COUNT(*) FROM audit GROUP BY action ORDER BY action";
+
+pub(super) const STATEMENTS: &[&str] = &[INSERT, LIST, ACTORS, ACTIONS, COUNTS];
+
+/// How often each action was done.
+pub fn count_actions(connection: &Connection) -> Result<std::collections::BTreeMap<String, u64>, Error> {
+    let mut statement = connection.prepare_cached(COUNTS)?;
+    let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get::<_, i64>(1)? as u64)))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
 
 /// Actor, action, subject, detail and address of what somebody caused; `None` for what devices do.
 fn describe(body: &Body) -> Option<(&str, &str, String, String, &str)> {

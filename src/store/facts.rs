@@ -218,8 +218,11 @@ const LATEST: &str = "WITH RECURSIVE o (origin) AS (SELECT MIN(origin) FROM jour
     UNION ALL SELECT (SELECT MIN(j.origin) FROM journal AS j WHERE j.origin > o.origin) FROM o WHERE o.origin IS NOT NULL)
     SELECT COALESCE(MAX((SELECT stamp FROM journal WHERE origin = o.origin ORDER BY sequence DESC LIMIT 1)), 0) FROM o WHERE origin IS NOT NULL";
 
+// The tenth before the last one, say.
+const NEAR_END: &str = "SELECT sequence, stamp, hash FROM journal WHERE origin = ?1 ORDER BY sequence DESC LIMIT 1 OFFSET ?2";
+
 /// Every statement of this file, for the test that prepares them.
-pub(super) const STATEMENTS: &[&str] = &[INSERT, HEAD, COUNT, KINDS_HELD, FIND, PAGE, ORIGINS, LATEST];
+pub(super) const STATEMENTS: &[&str] = &[INSERT, HEAD, COUNT, KINDS_HELD, FIND, PAGE, ORIGINS, LATEST, NEAR_END];
 
 fn insert(connection: &Connection, origin: ServerUuid, sequence: u64, stamp: Micros, kind: &str, json: &[u8], hash: &Hash) -> Result<(), Error> {
     connection.prepare_cached(INSERT)?.execute(params![origin.bytes(), sequence as i64, stamp, kind, json, hash])?;
@@ -293,31 +296,47 @@ pub fn verify_chain(connection: &Connection) -> Result<u64, Error> {
     verify_chain_telling(connection, |_| true)
 }
 
+/// Walks the last `limit` facts of every origin. Returns how many it walked, or where the chain is
+/// broken.
+pub fn verify_latest(connection: &Connection, limit: u64) -> Result<u64, Error> {
+    let mut count = 0;
+    for origin in list_origins(connection)? {
+        let begin = connection.prepare_cached(NEAR_END)?.query_row(params![origin.bytes(), limit as i64], read_head).optional()?;
+        count += verify_from(connection, origin, begin.unwrap_or(START), |_| true)?;
+    }
+    Ok(count)
+}
+
 /// The same; `progress` hears now and then how many facts were found to be in order, and may end it.
 pub fn verify_chain_telling(connection: &Connection, mut progress: impl FnMut(u64) -> bool) -> Result<u64, Error> {
     let mut count = 0;
     for origin in list_origins(connection)? {
-        let mut last = START;
-        loop {
-            let page = list_after(connection, origin, last.sequence, 1_000)?;
-            if page.is_empty() {
-                break;
-            }
-            for fact in &page {
-                let raised = fact.read_raised()?;
-                let before = match &raised {
-                    Some(raised) => find_or_start(connection, origin, raised.after)?
-                        .ok_or_else(|| Error::Chain(format!("fact {} of {origin} follows fact {}, which is not here", fact.sequence, raised.after)))?,
-                    None => last,
-                };
-                check_link(&before, fact, raised.as_ref())?;
-                last = Head { sequence: fact.sequence, stamp: fact.stamp, hash: fact.hash };
-                count += 1;
-            }
-            if !progress(count) {
-                return Err(Error::Stopped);
-            }
-        }
+        count += verify_from(connection, origin, START, |walked| progress(count + walked))?;
     }
     Ok(count)
+}
+
+/// Walks an origin's facts after one that is taken as it is.
+fn verify_from(connection: &Connection, origin: ServerUuid, begin: Head, mut progress: impl FnMut(u64) -> bool) -> Result<u64, Error> {
+    let (mut last, mut count) = (begin, 0);
+    loop {
+        let page = list_after(connection, origin, last.sequence, 1_000)?;
+        if page.is_empty() {
+            return Ok(count);
+        }
+        for fact in &page {
+            let raised = fact.read_raised()?;
+            let before = match &raised {
+                Some(raised) => find_or_start(connection, origin, raised.after)?
+                    .ok_or_else(|| Error::Chain(format!("fact {} of {origin} follows fact {}, which is not here", fact.sequence, raised.after)))?,
+                None => last,
+            };
+            check_link(&before, fact, raised.as_ref())?;
+            last = Head { sequence: fact.sequence, stamp: fact.stamp, hash: fact.hash };
+            count += 1;
+        }
+        if !progress(count) {
+            return Err(Error::Stopped);
+        }
+    }
 }

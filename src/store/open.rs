@@ -87,6 +87,23 @@ fn apply_what_waits(connection: &mut Connection) -> Result<(), Error> {
     Ok(())
 }
 
+/// The version of a database's tables.
+pub fn read_version(connection: &Connection) -> Result<i64, Error> {
+    Ok(connection.pragma_query_value(None, "user_version", |row| row.get(0))?)
+}
+
+/// How its tables were made, SQL.
+pub fn read_schema(connection: &Connection) -> Result<String, Error> {
+    let mut statement = connection.prepare("SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY name")?;
+    let lines = statement.query_map([], |row| row.get::<_, String>(0))?.collect::<Result<Vec<_>, _>>()?;
+    Ok(lines.join(";\n\n") + ";\n")
+}
+
+/// The version of SQLite itself.
+pub fn library_version() -> &'static str {
+    rusqlite::version()
+}
+
 /// Whether opening this file would change its tables.
 pub fn needs_migration(path: &Path) -> Result<bool, Error> {
     if !path.exists() {

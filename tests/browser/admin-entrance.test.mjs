@@ -146,7 +146,7 @@ test('pages carry the headers that keep them to themselves', limits, async (t) =
   const style = /href="(\/static\/admin\.[0-9a-f]{12}\.css)"/.exec(await page.content())[1];
   const asset = await page.request.get(sandbox.https + style);
   assert.match(asset.headers()['cache-control'], /immutable/);
-  assert.deepEqual([asset.headers()['content-encoding'], answer.headers()['content-encoding']], ['gzip', 'gzip']);
+  assert.deepEqual([asset.headers()['content-encoding'], answer.headers()['content-encoding']], ['gzip', undefined]);
   const again = (tag) => page.request.get(sandbox.https + style, { headers: { 'If-None-Match': tag } }).then((got) => got.status());
   assert.deepEqual([await again(asset.headers().etag), await again('"other"')], [304, 200]);
   assert.equal((await page.request.get(sandbox.https + style.replace(/[0-9a-f]{12}/, '000000000000'))).status(), 404);

@@ -8,11 +8,13 @@
 mod administration;
 mod backups;
 mod c_interface;
+mod certificates;
 mod charge_ways;
 mod cli;
 mod client;
 mod clones;
 mod device_kills;
+mod doctor;
 mod durability;
 mod error_codes;
 mod exactness;

@@ -8,7 +8,7 @@ use tollkeeper::clock::ManualClock;
 use tollkeeper::licensing::LicenseItem;
 use tollkeeper::store::rebuild;
 
-use crate::support::{Device, Line, Site, Vendor, until};
+use crate::support::{Company, Device, Line, Site, Vendor, until};
 
 /// A primary `a` and a standby `b`, each reached by the other over a line.
 struct Pair {
@@ -124,6 +124,22 @@ fn code_of(answer: Result<Value, Value>) -> i64 {
 /// The device goes to another server.
 fn at(device: &Device, site: &Site) -> Device {
     Device { transport: site.anonymous().clone(), ..device.clone() }
+}
+
+#[test]
+fn servers_of_a_pair_know_each_other_whatever_certificate_browsers_are_shown() {
+    let pair = Pair::licensed(vec![Vendor::scan_item(1)]);
+    let own = Company::new().issue_for(&["127.0.0.1"]);
+    for site in [&pair.a, &pair.b] {
+        assert_eq!(site.admin(Method::Put, "certificate", Some(own.body()))["source"], "own", "each has its own");
+    }
+    // New connections, which see the new certificates.
+    pair.cut();
+    pair.mend();
+    pair.a.device("216998-100").authorize().expect("granted");
+    pair.are_equal();
+    let of_b = pair.b.admin_get("audit").to_string();
+    assert_eq!(of_b.matches("certificate_set").count(), 2, "{of_b}");
 }
 
 #[test]

@@ -23,7 +23,8 @@
 //! | [`alerts`] | what is over a threshold |
 //! | [`servers`] [`backups`] | this server, its partner, its backups |
 //! | [`audit`] | who did what when |
-//! | [`security`] [`users`] | who may come in, who is in, what HTTPS shows |
+//! | [`security`] [`users`] | who may come in, who is in |
+//! | [`certificate`] | what HTTPS shows |
 //! | [`settings`] | what is set while the server runs |
 //! | [`shown`] | ready-made values for templates |
 
@@ -31,6 +32,7 @@ pub mod alerts;
 pub mod api;
 pub mod audit;
 pub mod backups;
+pub mod certificate;
 pub mod chart;
 pub mod chrome;
 mod day_details;
@@ -126,8 +128,10 @@ pub fn configure(config: &mut ServiceConfig) {
         .route("/security/tokens", get().to(security::list_tokens))
         .route("/security/tokens", post().to(security::add_token))
         .route("/security/tokens/{name}/delete", post().to(security::delete_token))
-        .route("/security/certificate", get().to(security::show_certificate))
-        .route("/security/ca.pem", get().to(security::authority))
+        .route("/security/certificate", get().to(certificate::show))
+        .route("/security/certificate", post().to(certificate::set))
+        .route("/security/certificate/remove", post().to(certificate::remove))
+        .route("/security/ca.pem", get().to(certificate::authority))
         .route("/security/password", get().to(users::show_password))
         .route("/security/password", post().to(users::change_password))
         .route("/settings", get().to(settings::show))

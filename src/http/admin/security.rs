@@ -1,11 +1,11 @@
-//! Who may come in, who is in, and what HTTPS shows (pages, "Security").
+//! Who may come in, and who is in (pages, "Security").
 
+use actix_web::HttpRequest;
 use actix_web::http::StatusCode;
 use actix_web::web::{Data, Path, Payload};
-use actix_web::{HttpRequest, HttpResponse};
 use askama::Template;
 
-use super::chrome::{Chrome, PageFailure, PageResult, go, go_with_error, page, page_with};
+use super::chrome::{Chrome, PageResult, go, go_with_error, page, page_with};
 use super::form::Fields;
 use super::shown::{Errors, Tab, When, tabs};
 use crate::commands::Refusal;
@@ -20,7 +20,8 @@ use crate::http::problem::Failure;
 pub const SECTION: &str = "/admin/security";
 const SESSIONS: &str = "/admin/security/sessions";
 const TOKENS: &str = "/admin/security/tokens";
-const CERTIFICATE: &str = "/admin/security/certificate";
+/// The part with the HTTPS certificate.
+pub const CERTIFICATE: &str = "/admin/security/certificate";
 /// The part with one's own password.
 pub const PASSWORD: &str = "/admin/security/password";
 const TABS: &[(&str, &str)] =
@@ -160,39 +161,4 @@ pub async fn delete_token(caller: Caller, context: Data<Context>, request: HttpR
         Ok(token) => go(TOKENS, format!("The token '{}' is deleted: programs that use it are refused from now on.", token.name)),
         Err(refusal) => go_with_error(TOKENS, refusal.detail()),
     })
-}
-
-#[derive(Template)]
-#[template(path = "admin/security/certificate.html")]
-struct CertificatePage {
-    page: Chrome,
-    tabs: Vec<Tab>,
-    issuer: String,
-    names: Vec<String>,
-    not_before: When,
-    not_after: When,
-    fingerprint: String,
-    ca_fingerprint: String,
-}
-
-/// `GET /admin/security/certificate`
-pub async fn show_certificate(caller: Caller, context: Data<Context>, request: HttpRequest) -> PageResult {
-    let (page_around, tabs) = around(&caller, &context, &request, CERTIFICATE, "HTTPS certificate").await?;
-    let (certificate, now) = (context.certificate.clone(), context.clock.now_seconds());
-    let template = CertificatePage {
-        tabs,
-        issuer: certificate.issuer,
-        names: certificate.names,
-        not_before: When::of(&page_around, certificate.not_before, now),
-        not_after: When::of(&page_around, certificate.not_after, now),
-        fingerprint: certificate.fingerprint,
-        ca_fingerprint: context.ca_fingerprint.clone(),
-        page: page_around,
-    };
-    Ok(page(&template)?)
-}
-
-/// `GET /admin/security/ca.pem`
-pub async fn authority(context: Data<Context>) -> Result<HttpResponse, PageFailure> {
-    Ok(crate::http::admin_api::certificate::authority(context).await?)
 }

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::clock::rfc3339;
+use crate::commands::exceptions::{Exception, Trouble};
 use crate::commands::preferences::names;
 use crate::commands::site::HARDWARE_GRACE_DAYS;
 use crate::http::Context;
@@ -20,8 +21,6 @@ use crate::store::{Command, Error, Ledger, preferences, seats, slots, usage};
 
 /// Seconds that the clock may stand behind the latest fact before that is told.
 const CLOCK_LAG_SECONDS: i64 = 300;
-/// Days before the end of the certificate at which that is told; by then a start renews it.
-const CERTIFICATE_DAYS: i64 = 30;
 /// How far back requests of handshake codes are looked at.
 const REQUESTS_SECONDS: i64 = 86_400;
 
@@ -138,8 +137,12 @@ fn about_server(context: &Context, lag: i64) -> Vec<AlertRow> {
         kind: kind.to_owned(),
         text,
     };
-    let mut rows: Vec<AlertRow> =
-        context.exceptions.list().into_iter().map(|exception| row(Severity::Urgent, exception.trouble.name(), sentence(&exception.detail))).collect();
+    let told = |exception: Exception| {
+        // There are weeks left to renew a certificate.
+        let severity = if exception.trouble == Trouble::Certificate { Severity::Warning } else { Severity::Urgent };
+        row(severity, exception.trouble.name(), sentence(&exception.detail))
+    };
+    let mut rows: Vec<AlertRow> = context.exceptions.list().into_iter().map(told).collect();
     match (context.site.find_hardware_problem(now), context.site.hardware().changed_since) {
         (Some(problem), _) => rows.push(row(Severity::Urgent, "hardware_changed", format!("Nobody is authorized: {problem}."))),
         (None, Some(since)) => rows.push(row(
@@ -158,16 +161,6 @@ fn about_server(context: &Context, lag: i64) -> Vec<AlertRow> {
             "The clock of this server stands {lag} seconds behind the latest fact it recorded. Until it has caught up, every time is counted as that fact's: set the clock of the machine right."
         );
         rows.push(row(Severity::Urgent, "clock_behind", text));
-    }
-    let left = context.certificate.not_after - now;
-    if left < CERTIFICATE_DAYS * 86_400 {
-        let end = rfc3339(context.certificate.not_after);
-        let (severity, text) = if left < 0 {
-            (Severity::Urgent, format!("The HTTPS certificate ended on {end}: restart the server, which renews it."))
-        } else {
-            (Severity::Warning, format!("The HTTPS certificate ends on {end}: restart the server before that, which renews it."))
-        };
-        rows.push(row(severity, "certificate_ending", text));
     }
     rows
 }

@@ -2,7 +2,7 @@
 
 use utoipa::OpenApi;
 
-use super::{alerts, audit, backups, certificate, devices, log_level, servers, sessions, settings, standby, tokens, users};
+use super::{alerts, audit, backups, certificate, devices, doctor, log_level, servers, sessions, settings, standby, tokens, users};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -24,7 +24,10 @@ use super::{alerts, audit, backups, certificate, devices, log_level, servers, se
         sessions::list,
         sessions::end,
         certificate::show,
+        certificate::set,
+        certificate::remove,
         certificate::authority,
+        doctor::show,
         servers::show,
         standby::invite,
         standby::join,

@@ -21,6 +21,7 @@ use crate::http::problem::Failure;
 use crate::http::tls;
 use crate::licensing::{LicenseId, LicenseItem};
 use crate::protocol::{ErrorCode, Problem};
+use crate::store::Reader;
 use crate::store::catalog::Catalog;
 use crate::store::licenses::License;
 
@@ -37,22 +38,25 @@ pub struct LicenseRow {
     pub items: Vec<ItemRow>,
 }
 
+/// All licenses with their items.
+pub async fn read_all(context: &Context) -> Result<Vec<LicenseRow>, Failure> {
+    let stock = Stock::take(context).await?;
+    let work = move |reader: &Reader| {
+        let row = |license: &License| {
+            let items = stock.catalog.items_of_license(license.license_id).map(|entry| stock.row(reader, entry)).collect::<Result<_, _>>()?;
+            Ok(LicenseRow { license_id: license.license_id.0, alias: license.alias.clone(), organization_id: license.organization_id.to_string(), items })
+        };
+        stock.catalog.licenses().map(row).collect()
+    };
+    context.read(work).await
+}
+
 /// `GET /licenses`
 #[utoipa::path(get, path = "/api/v1/admin/licenses", tag = "licenses", security(("bearer" = [])), responses(
     (status = 200, description = "All licenses with their items", body = Vec<LicenseRow>),
 ))]
 pub async fn list(context: Data<Context>) -> Result<HttpResponse, Failure> {
-    let stock = Stock::take(&context).await?;
-    let rows: Vec<LicenseRow> = context
-        .read(move |reader| {
-            let row = |license: &License| {
-                let items = stock.catalog.items_of_license(license.license_id).map(|entry| stock.row(reader, entry)).collect::<Result<_, _>>()?;
-                Ok(LicenseRow { license_id: license.license_id.0, alias: license.alias.clone(), organization_id: license.organization_id.to_string(), items })
-            };
-            stock.catalog.licenses().map(row).collect()
-        })
-        .await?;
-    Ok(HttpResponse::Ok().json(rows))
+    Ok(HttpResponse::Ok().json(read_all(&context).await?))
 }
 
 /// Everything about an installed license.

@@ -14,6 +14,7 @@
 //! | [`audit`] | who did what when, and whether the journal is in order |
 //! | [`users`] [`sessions`] [`tokens`] | who may come in, and who is in |
 //! | [`certificate`] | what HTTPS shows |
+//! | [`doctor`] | what the server finds when it looks at itself |
 //! | [`servers`] | this server and its partner |
 //! | [`standby`] | two servers become a pair, change their roles, and part |
 //! | [`backups`] | copies of the database, and the way back from one |
@@ -29,6 +30,7 @@ pub mod certificate;
 pub mod description;
 pub mod details;
 pub mod devices;
+pub mod doctor;
 pub mod handshakes;
 pub mod items;
 pub mod licenses;

@@ -304,7 +304,9 @@ function exchange(url, { method, contentType, body, timeoutMs, ca, isAnybody = f
     };
     const begin = url.startsWith('https:') ? httpsRequest : httpRequest;
     const signal = AbortSignal.timeout(timeoutMs);
-    const outgoing = begin(url, { method, headers, ca, rejectUnauthorized: !isAnybody, agent: false, signal }, (incoming) => {
+    // A server that has several certificates shows that of the site's authority to whoever offers this protocol.
+    const ALPNProtocols = ca === undefined ? undefined : ['http/1.1', 'tk-site-ca'];
+    const outgoing = begin(url, { method, headers, ca, ALPNProtocols, rejectUnauthorized: !isAnybody, agent: false, signal }, (incoming) => {
       const chunks = [];
       incoming.on('data', (chunk) => chunks.push(chunk));
       incoming.on('error', fail);

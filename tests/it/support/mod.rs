@@ -1,5 +1,6 @@
 //! What every test begins with.
 
+pub mod company;
 mod desk;
 mod device;
 pub mod driver;
@@ -9,6 +10,7 @@ mod process;
 mod site;
 pub mod wire;
 
+pub use company::Company;
 pub use desk::{Desk, ITEMS, run};
 pub use device::Device;
 pub use line::Line;
