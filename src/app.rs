@@ -33,6 +33,7 @@ use crate::http::sandbox::Sandbox;
 use crate::http::server::{self, Listeners, Running};
 use crate::http::session::Sessions;
 use crate::http::tls::{self, Leaf, PartnerVerifier, SiteAuthority, SwappableCertificate};
+use crate::jobs::alerts::AlertJob;
 use crate::jobs::backup::BackupJob;
 use crate::jobs::standby::{HeartbeatJob, RolesJob, SyncJob};
 use crate::jobs::watch::{self, WatchJob};
@@ -250,6 +251,9 @@ impl App {
             work.push(Box::new(RolesJob(Arc::clone(&keeper))));
             work.push(Box::new(HeartbeatJob(Arc::clone(&keeper))));
             work.push(Box::new(SyncJob(keeper)));
+            let seen = context.clone();
+            let ends = move || seen.certificate.not_after;
+            work.push(Box::new(AlertJob::new(Arc::clone(&context.site), Arc::clone(&store), Arc::clone(&exceptions), Arc::clone(&clock), ends)));
             work.push(Box::new(WatchJob { data: data.to_owned(), store, origin, exceptions, marked: 0, is_first: true }));
         }
         let jobs = Jobs::start(work, &clock).map_err(|error| StartError::Listen(format!("a thread cannot be started: {error}")))?;

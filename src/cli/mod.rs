@@ -12,6 +12,7 @@
 //! | [`device`] | `device list`, `why`, `release`, `reset`, `authorize-file`, `import-reports` |
 //! | [`usage`] | `usage show` |
 //! | [`admin`] | `admin reset-password`, `user add`, `list`, `delete`, `token add`, `list`, `delete` |
+//! | [`alert`] | `alert list`, `test` |
 //! | [`backup`] | `backup now`, `list`, `verify`, `restore` |
 //! | [`standby`] | `standby invite`, `join`, `status`, `sync`, `promote`, `rehearse`, `leave` |
 //! | [`simulate`] | `simulate` |
@@ -27,6 +28,7 @@ use crate::clock::SystemClock;
 use crate::settings::{Flags, Settings};
 
 pub mod admin;
+pub mod alert;
 pub mod backup;
 pub mod connect;
 pub mod demo;
@@ -89,6 +91,9 @@ enum Group {
     /// Who may administer this site: users, tokens, a lost password
     #[command(subcommand)]
     Admin(admin::AdminCommand),
+    /// Alerts: what is wrong, what was told, whether it gets out
+    #[command(subcommand)]
+    Alert(alert::AlertCommand),
     /// Copies of the database, and the way back from one
     #[command(subcommand)]
     Backup(backup::BackupCommand),
@@ -152,6 +157,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Group::Device(command) => device::run(command),
         Group::Usage(command) => usage::run(command),
         Group::Admin(command) => admin::run(command),
+        Group::Alert(command) => alert::run(command),
         Group::Backup(command) => backup::run(command),
         Group::Standby(command) => standby::run(command),
         Group::Completions { shell } => {

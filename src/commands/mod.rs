@@ -18,9 +18,11 @@
 //! | [`preferences`] | the admin sets something, or did something to be remembered |
 //! | [`backup`] [`restore`] | copies of the database, and one of them in its place |
 //! | [`exceptions`] | what is wrong right now |
+//! | [`alerts`] | what is worth telling is told, once |
 //! | [`site`] | what all of them know: identity, secret key, vendors, certificates |
 
 pub mod accept_reports;
+pub mod alerts;
 pub mod authorize;
 pub mod backup;
 pub mod exceptions;

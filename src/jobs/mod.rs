@@ -2,10 +2,12 @@
 //!
 //! | file | what |
 //! | --- | --- |
+//! | [`alerts`] | tells what is over a threshold or wrong, by mail, webhook and syslog |
 //! | [`backup`] | makes a backup every 12 minutes |
 //! | [`standby`] | tells the partner, and takes facts from it |
 //! | [`watch`] | looks whether something is going wrong: disk, lost facts |
 
+pub mod alerts;
 pub mod backup;
 pub mod standby;
 pub mod watch;
