@@ -1,5 +1,7 @@
 //! What the admin sets for each way by which alerts leave. Secrets are taken and never given.
 
+use std::sync::Arc;
+
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use serde::{Deserialize, Serialize};
@@ -10,6 +12,7 @@ use crate::alerts::ways::{self, Kept, MailSettings, SyslogSettings, WaySettings,
 use crate::alerts::webhook;
 use crate::commands::alerts::Way;
 use crate::commands::preferences::SetPreference;
+use crate::documents::secret::SecretKey;
 use crate::http::Context;
 use crate::http::body::read_json;
 use crate::http::caller::Caller;
@@ -122,34 +125,37 @@ pub async fn read(context: &Context) -> Result<WaysAnswer, Failure> {
 /// # Errors
 /// It cannot be written.
 pub async fn write(context: &Context, caller: &Caller, changes: WaysChanges) -> Result<(), Failure> {
-    keep(context, caller, changes.mail, changes.mail_password).await?;
-    keep(context, caller, changes.webhook, changes.webhook_secret).await?;
-    keep(context, caller, changes.syslog, None).await
+    let site = Arc::clone(&context.site);
+    let read = move |reader: &Reader| {
+        let key = site.secret();
+        let mail = change_of(ways::read(reader)?, changes.mail, changes.mail_password.as_deref(), key)?;
+        let webhook = change_of(ways::read(reader)?, changes.webhook, changes.webhook_secret.as_deref(), key)?;
+        let syslog = change_of(ways::read(reader)?, changes.syslog, None, key)?;
+        Ok([mail, webhook, syslog])
+    };
+    for (name, value, told) in context.read(read).await?.into_iter().flatten() {
+        context.writer().submit(SetPreference { name, value: Some(value), told, by: caller.name.clone() }).await??;
+    }
+    Ok(())
 }
 
-async fn keep<T: WaySettings + Clone + PartialEq + Send + 'static>(
-    context: &Context,
-    caller: &Caller,
-    settings: Option<T>,
-    secret: Option<String>,
-) -> Result<(), Failure> {
-    let before: Kept<T> = context.read(|reader| ways::read(reader)).await?;
-    let mut after = Kept { settings: settings.unwrap_or_else(|| before.settings.clone()), sealed: before.sealed.clone() };
-    if let Some(secret) = &secret {
-        after.sealed = ways::seal::<T>(context.site.secret(), secret);
+/// The preference that changes, its value, and what to tell of it.
+type Change = (&'static str, String, String);
+
+fn change_of<T: WaySettings + PartialEq>(before: Kept<T>, settings: Option<T>, secret: Option<&str>, key: &SecretKey) -> Result<Option<Change>, Error> {
+    let is_same = settings.as_ref().is_none_or(|settings| *settings == before.settings) && (secret.is_none() || secret == Some("") && before.sealed.is_none());
+    if is_same {
+        return Ok(None);
     }
-    if after == before {
-        return Ok(());
-    }
-    let secret = match secret.as_deref() {
+    let sealed = secret.map_or(before.sealed, |secret| ways::seal::<T>(key, secret));
+    let after = Kept { settings: settings.unwrap_or(before.settings), sealed };
+    let secret = match secret {
         None => "",
         Some("") => "; the secret was taken away",
         Some(_) => "; with a new secret",
     };
-    let told = format!("{}{secret}", after.settings.told());
     let value = serde_json::to_string(&after).map_err(|error| Error::Other(error.to_string()))?;
-    context.writer().submit(SetPreference { name: T::NAME, value: Some(value), told, by: caller.name.clone() }).await??;
-    Ok(())
+    Ok(Some((T::NAME, value, format!("{}{secret}", after.settings.told()))))
 }
 
 /// `GET /alerts/ways`

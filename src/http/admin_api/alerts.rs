@@ -177,9 +177,9 @@ pub async fn list(context: Data<Context>) -> Result<HttpResponse, Failure> {
 #[into_params(parameter_in = Query)]
 pub struct HistoryQuery {
     /// Only what was told before this `stamp`.
-    before: Option<i64>,
+    pub before: Option<i64>,
     /// Lines, 50 unless said otherwise, at most 500.
-    limit: Option<usize>,
+    pub limit: Option<usize>,
 }
 
 /// `GET /alerts/history`

@@ -32,13 +32,13 @@ impl Authority {
         Self { ca_pem: authority.ca_pem.clone(), files, chain_pem: leaf.chain_pem.clone(), key_pem: leaf.key_pem.clone() }
     }
 
-    fn config(&self) -> Arc<tokio_rustls::rustls::ServerConfig> {
-        use tokio_rustls::rustls::pki_types::pem::PemObject as _;
-        use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+    fn config(&self) -> Arc<rustls::ServerConfig> {
+        use rustls::pki_types::pem::PemObject as _;
+        use rustls::pki_types::{CertificateDer, PrivateKeyDer};
         let chain = CertificateDer::pem_slice_iter(self.chain_pem.as_bytes()).collect::<Result<Vec<_>, _>>().expect("PEM");
         let key = PrivateKeyDer::from_pem_slice(self.key_pem.as_bytes()).expect("PEM");
-        let provider = Arc::new(tokio_rustls::rustls::crypto::aws_lc_rs::default_provider());
-        let config = tokio_rustls::rustls::ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().expect("versions");
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let config = rustls::ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().expect("versions");
         Arc::new(config.with_no_client_auth().with_single_cert(chain, key).expect("they fit"))
     }
 }
@@ -215,8 +215,8 @@ impl LogServer {
                 let mut text = String::new();
                 let read = match &config {
                     Some(config) => {
-                        let connection = tokio_rustls::rustls::ServerConnection::new(Arc::clone(config)).expect("a connection");
-                        tokio_rustls::rustls::StreamOwned::new(connection, stream).read_to_string(&mut text)
+                        let connection = rustls::ServerConnection::new(Arc::clone(config)).expect("a connection");
+                        rustls::StreamOwned::new(connection, stream).read_to_string(&mut text)
                     }
                     None => stream.read_to_string(&mut text),
                 };
