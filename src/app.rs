@@ -34,6 +34,7 @@ use crate::http::sandbox::Sandbox;
 use crate::http::server::{self, Listeners, Running};
 use crate::http::session::Sessions;
 use crate::http::tls::{self, AUTHORITY_ROW, Certificates, Found, LEAF_ROW, OWN_ROW, PartnerVerifier, SiteAuthority};
+use crate::jobs::alerts::AlertJob;
 use crate::jobs::backup::BackupJob;
 use crate::jobs::certificate::CertificateJob;
 use crate::jobs::standby::{HeartbeatJob, RolesJob, SyncJob};
@@ -273,6 +274,7 @@ impl App {
                 work.push(Box::new(job));
             }
             work.push(Box::new(CertificateJob(move || certificates.tick(SystemClock.now_seconds()))));
+            work.push(Box::new(AlertJob::new(Arc::clone(&context.site), Arc::clone(&store), Arc::clone(&exceptions), Arc::clone(&clock))));
             work.push(Box::new(WatchJob { data: data.to_owned(), store, origin, exceptions, marked: 0, is_first: true }));
         }
         let jobs = Jobs::start(work, &clock).map_err(|error| StartError::Listen(format!("a thread cannot be started: {error}")))?;

@@ -13,9 +13,10 @@
 //! | [`documents`] | signed documents and sealed secrets: license file, authorization … | licensing, protocol |
 //! | [`store`] | SQLite: the journal of facts, the one writer, tables for reading | licensing |
 //! | [`commands`] | every write, one file an intention: authorize, accept reports, import … | store, documents, protocol, licensing |
-//! | [`jobs`] | what the server does by itself: backups, certificates, looking out for trouble | commands, store |
+//! | [`alerts`] | how alerts leave the house: mail, webhook, syslog | commands, store, documents, client |
+//! | [`jobs`] | what the server does by itself: backups, certificates, alerts, looking out for trouble | alerts, commands, store |
 //! | [`replication`] | two servers of a site: what they tell each other, which of them serves | commands, store, client |
-//! | [`http`] | HTTPS, the client API, the admin API | commands, store (reads), protocol, documents, licensing |
+//! | [`http`] | HTTPS, the client API, the admin API | alerts, commands, store (reads), protocol, documents, licensing |
 //! | [`client`] | the device's side (feature `client`) | protocol, documents, licensing |
 //! | [`cli`] | the command line: a thin face on the admin API | everything |
 //! | [`settings`] | `tollkeeper.toml`, environment, flags | – |
@@ -36,7 +37,7 @@
 //! - **Time is an argument.** Only [`clock`] reads the machine's clock, and decisions never
 //!   use a time before the latest fact.
 //! - **Signing never runs on the writer thread**, and nothing else that takes long does.
-//! - **No internet, ever**: nothing is fetched, nothing is sent.
+//! - **No internet, ever**: nothing is fetched, and alerts go only where the admin sends them.
 //!
 //! What is absent on purpose: an asynchronous database layer (one thread and a queue do
 //! better), a cache beside the writer's memory (there is one truth), mocks.
@@ -46,6 +47,8 @@
 //! `server` (default) is everything; `client` alone builds without actix and SQLite;
 //! `capi` is the client with its C interface.
 
+#[cfg(feature = "server")]
+pub mod alerts;
 #[cfg(feature = "server")]
 pub mod app;
 #[cfg(feature = "server")]

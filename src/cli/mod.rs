@@ -12,6 +12,7 @@
 //! | [`device`] | `device list`, `why`, `release`, `reset`, `authorize-file`, `import-reports` |
 //! | [`usage`] | `usage show` |
 //! | [`admin`] | `admin reset-password`, `user add`, `list`, `delete`, `token add`, `list`, `delete` |
+//! | [`alert`] | `alert list`, `test` |
 //! | [`backup`] | `backup now`, `list`, `verify`, `restore` |
 //! | [`certificate`] | `certificate show`, `set`, `remove` |
 //! | [`standby`] | `standby invite`, `join`, `status`, `sync`, `promote`, `rehearse`, `leave` |
@@ -30,6 +31,7 @@ use crate::clock::SystemClock;
 use crate::settings::{Flags, Settings};
 
 pub mod admin;
+pub mod alert;
 pub mod backup;
 pub mod certificate;
 pub mod connect;
@@ -96,6 +98,9 @@ enum Group {
     /// Who may administer this site: users, tokens, a lost password
     #[command(subcommand)]
     Admin(admin::AdminCommand),
+    /// Alerts: what is wrong, what was told, whether it gets out
+    #[command(subcommand)]
+    Alert(alert::AlertCommand),
     /// Copies of the database, and the way back from one
     #[command(subcommand)]
     Backup(backup::BackupCommand),
@@ -168,6 +173,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Group::Device(command) => device::run(command),
         Group::Usage(command) => usage::run(command),
         Group::Admin(command) => admin::run(command),
+        Group::Alert(command) => alert::run(command),
         Group::Backup(command) => backup::run(command),
         Group::Certificate(command) => certificate::run(command),
         Group::Standby(command) => standby::run(command),

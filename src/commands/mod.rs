@@ -21,9 +21,11 @@
 //! | [`exceptions`] | what is wrong right now |
 //! | [`turn`] | a sign of life of the writer |
 //! | [`doctor`] | what files and machine tell of an installation; the support bundle |
+//! | [`alerts`] | what is worth telling is told, once |
 //! | [`site`] | what all of them know: identity, secret key, vendors, certificates |
 
 pub mod accept_reports;
+pub mod alerts;
 pub mod authorize;
 pub mod backup;
 pub mod certificate;

@@ -16,6 +16,14 @@ pub mod names {
     pub const DISPLAY: &str = "display";
     /// When alerts are raised, as `licensing::thresholds` has them.
     pub const THRESHOLDS: &str = "alert_thresholds";
+    /// Minutes from one look at the thresholds to the next, a number.
+    pub const ALERT_MINUTES: &str = "alert_minutes";
+    /// How alerts leave by mail, webhook and syslog: `crate::alerts::ways`.
+    pub const ALERT_MAIL: &str = "alert_mail";
+    /// See [`ALERT_MAIL`].
+    pub const ALERT_WEBHOOK: &str = "alert_webhook";
+    /// See [`ALERT_MAIL`].
+    pub const ALERT_SYSLOG: &str = "alert_syslog";
     /// Days that reports are kept, a number.
     pub const RETENTION_DAYS: &str = "retention_days";
     /// Requests a minute, [`super::RateLimits`].

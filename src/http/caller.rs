@@ -112,6 +112,8 @@ const OF_THIS_MACHINE: &[&str] = &[
     "/api/v1/admin/sessions",
     "/api/v1/admin/audit",
     "/api/v1/admin/log-level",
+    "/api/v1/admin/alerts/test",
+    "/admin/alerts/test",
     "/admin/servers",
     "/admin/logout",
     "/admin/security/sessions",

@@ -2,12 +2,14 @@
 //!
 //! | file | what |
 //! | --- | --- |
+//! | [`alerts`] | tells what is over a threshold or wrong, by mail, webhook and syslog |
 //! | [`backup`] | makes a backup every 12 minutes |
 //! | [`certificate`] | renews certificates, and takes those whose files were replaced |
 //! | [`standby`] | tells the partner, and takes facts from it |
 //! | [`watchdog`] | tells systemd that the server is alive |
 //! | [`watch`] | looks whether something is going wrong: disk, lost facts |
 
+pub mod alerts;
 pub mod backup;
 pub mod certificate;
 pub mod standby;

@@ -1,12 +1,11 @@
 //! What is worth an alert, and what it says (domain §7).
 //!
-//! [`crossed`] compares what was with what is. Nothing else is remembered: a threshold
-//! fires when the figures before were below it and those after are not, and so it fires
-//! once per crossing and again only after the figures fell below it. When several
-//! thresholds of one kind are jumped at once there is one alert, for the highest: an admin
-//! wants the news, not its history.
+//! [`levels`] tells which threshold each item and code has reached, and [`crossed`] compares
+//! that with what they had reached before. Nothing else is remembered: a threshold fires when
+//! it was not reached before and is now, and so it fires once per crossing and again only
+//! after the figures fell below it. When several thresholds of one kind are jumped at once
+//! there is one alert, for the highest: an admin wants the news, not its history.
 
-use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -130,7 +129,7 @@ pub struct Alert {
 }
 
 /// What an alert is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Subject {
     /// A license item.
@@ -140,7 +139,7 @@ pub enum Subject {
 }
 
 /// A threshold that was crossed: its number, not the figure of the moment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AlertKind {
     /// Seats taken, of the quota.
@@ -172,33 +171,60 @@ pub enum AlertKind {
     },
 }
 
-/// What became true between two snapshots, items first, each with its use before its end.
+impl AlertKind {
+    /// What crosses later is greater: a higher percentage, fewer days.
+    fn rank(self) -> (bool, i64) {
+        match self {
+            Self::Seats { percent } | Self::Units { percent } | Self::Tolerance { percent } | Self::Failures { percent } => (false, percent.into()),
+            Self::EndsIn { days } => (false, -i64::from(days)),
+            Self::GraceEnded => (true, 0),
+        }
+    }
+}
+
+/// What of a subject has thresholds of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Aspect {
+    /// How much of an item is used.
+    Use,
+    /// How near its end is.
+    End,
+    /// How many requests of a code fail.
+    Failures,
+}
+
+/// The highest threshold that each subject has reached; those that reached none are absent.
+pub type Levels = BTreeMap<(Subject, Aspect), AlertKind>;
+
+/// Which thresholds these figures have reached.
+pub fn levels(figures: &Snapshot, thresholds: &Thresholds) -> Levels {
+    let mut levels = Levels::new();
+    for (&id, item) in &figures.items {
+        let subject = Subject::Item(id);
+        levels.extend(use_level(item, thresholds).map(|kind| ((subject, Aspect::Use), kind)));
+        levels.extend(end_level(item, figures.at, thresholds).map(|kind| ((subject, Aspect::End), kind)));
+    }
+    for (&id, code) in &figures.codes {
+        levels.extend(failure_level(code, thresholds).map(|percent| ((Subject::Code(id), Aspect::Failures), AlertKind::Failures { percent })));
+    }
+    levels
+}
+
+/// What was crossed since `before`, items first, each with its use before its end.
 ///
 /// An item or code that `before` does not have counts as unused, and as far from its end.
 /// An item that is imported when it already ended therefore gives one alert, for the
 /// latest of its days.
-pub fn crossed(before: &Snapshot, after: &Snapshot, thresholds: &Thresholds) -> Vec<Alert> {
-    let mut alerts = Vec::new();
-    for (&id, now) in &after.items {
-        let subject = Subject::Item(id);
-        let then = before.items.get(&id);
-        let kind = use_level(now, thresholds);
-        if kind > then.and_then(|then| use_level(then, thresholds)) {
-            alerts.extend(kind.map(|kind| Alert { subject, kind, text: use_text(id, now) }));
-        }
-        let stage = end_stage(now, after.at, thresholds);
-        if stage > then.and_then(|then| end_stage(then, before.at, thresholds)) {
-            alerts.extend(stage.map(|stage| Alert { subject, kind: stage.kind(), text: end_text(id, now, after.at) }));
-        }
-    }
-    for (&id, now) in &after.codes {
-        let level = |code: &CodeFigures| failure_level(code, thresholds);
-        let percent = level(now);
-        if percent > before.codes.get(&id).and_then(level) {
-            alerts.extend(percent.map(|percent| Alert { subject: Subject::Code(id), kind: AlertKind::Failures { percent }, text: failure_text(now) }));
-        }
-    }
-    alerts
+pub fn crossed(before: &Levels, after: &Snapshot, thresholds: &Thresholds) -> Vec<Alert> {
+    let is_news = |(key, kind): &(_, AlertKind)| before.get(key).is_none_or(|known| kind.rank() > known.rank());
+    let text = |subject, aspect| match (subject, aspect) {
+        (Subject::Item(id), Aspect::End) => after.items.get(&id).map(|item| end_text(id, item, after.at)),
+        (Subject::Item(id), _) => after.items.get(&id).map(|item| use_text(id, item)),
+        (Subject::Code(id), _) => after.codes.get(&id).map(failure_text),
+    };
+    let news = levels(after, thresholds).into_iter().filter(is_news);
+    news.filter_map(|((subject, aspect), kind)| Some(Alert { subject, kind, text: text(subject, aspect)? })).collect()
 }
 
 /// The highest percentage of the list that `part` of `whole` has reached.
@@ -226,28 +252,12 @@ fn failure_level(code: &CodeFigures, thresholds: &Thresholds) -> Option<u32> {
     reached(&thresholds.failures, code.failed, code.requests).filter(|_| enough)
 }
 
-/// How near the end is; a later variant and a smaller number are nearer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Stage {
-    EndsIn(Reverse<u32>),
-    GraceEnded,
-}
-
-impl Stage {
-    fn kind(self) -> AlertKind {
-        match self {
-            Self::EndsIn(Reverse(days)) => AlertKind::EndsIn { days },
-            Self::GraceEnded => AlertKind::GraceEnded,
-        }
-    }
-}
-
-fn end_stage(item: &ItemFigures, at: i64, thresholds: &Thresholds) -> Option<Stage> {
+fn end_level(item: &ItemFigures, at: i64, thresholds: &Thresholds) -> Option<AlertKind> {
     if thresholds.grace_end && at > item.grace_ends {
-        return Some(Stage::GraceEnded);
+        return Some(AlertKind::GraceEnded);
     }
     let left = days_left(item.valid_to, at);
-    thresholds.days_to_end.iter().copied().filter(|days| left <= i64::from(*days)).min().map(|days| Stage::EndsIn(Reverse(days)))
+    thresholds.days_to_end.iter().copied().filter(|days| left <= i64::from(*days)).min().map(|days| AlertKind::EndsIn { days })
 }
 
 /// Days to the end, begun ones counted whole; 0 once the last moment has come.
@@ -343,7 +353,8 @@ mod tests {
     }
 
     fn kinds(before: &Snapshot, after: &Snapshot) -> Vec<AlertKind> {
-        crossed(before, after, &Thresholds::default()).into_iter().map(|alert| alert.kind).collect()
+        let thresholds = Thresholds::default();
+        crossed(&levels(before, &thresholds), after, &thresholds).into_iter().map(|alert| alert.kind).collect()
     }
 
     #[test]
@@ -453,9 +464,9 @@ mod tests {
     fn the_admin_decides_at_which_figures() {
         let none = Thresholds { seats: vec![], days_to_end: vec![], grace_end: false, ..Thresholds::default() };
         let item = figures(ChargeWay::Device, 10, 10);
-        assert_eq!(crossed(&Snapshot::default(), &snapshot(item.grace_ends + 1, item), &none), []);
+        assert_eq!(crossed(&Levels::new(), &snapshot(item.grace_ends + 1, item), &none), []);
         let mixed = Thresholds { seats: vec![90, 0, 50], ..none };
-        let alerts = crossed(&Snapshot::default(), &snapshot(NOW, figures(ChargeWay::Device, 10, 8)), &mixed);
+        let alerts = crossed(&Levels::new(), &snapshot(NOW, figures(ChargeWay::Device, 10, 8)), &mixed);
         assert_eq!(alerts.iter().map(|alert| alert.kind).collect::<Vec<_>>(), [AlertKind::Seats { percent: 50 }], "in any order, and 0 is never crossed");
         let read = |text| serde_json::from_str::<Thresholds>(text);
         assert_eq!(read("{}").expect("defaults"), Thresholds::default());
@@ -513,11 +524,11 @@ mod tests {
                 format!("{device} ended on 2030-01-01T00:00:00Z and its grace on 2030-01-08T00:00:00Z. From now on it authorizes nobody; {renewal}"),
             ),
         ] {
-            let texts: Vec<_> = crossed(&Snapshot::default(), &snapshot(at, item), &Thresholds::default()).into_iter().map(|alert| alert.text).collect();
+            let texts: Vec<_> = crossed(&Levels::new(), &snapshot(at, item), &Thresholds::default()).into_iter().map(|alert| alert.text).collect();
             assert_eq!(texts, [expected]);
         }
         assert_eq!(
-            crossed(&Snapshot::default(), &with_code(30, 12), &Thresholds::default())[0].text,
+            crossed(&Levels::new(), &with_code(30, 12), &Thresholds::default())[0].text,
             "Handshake code 216998-vehicleCode: 12 of 30 authorization requests of the last 24 hours failed (40 %). \
              Devices that are refused stop when their authorization ends; see the reasons on the page of the code."
         );

@@ -147,7 +147,8 @@ fn describe(body: &Body) -> Option<(&str, &str, String, String, &str)> {
         }
         Body::PreferenceChanged(body) => (&body.by, "setting_changed", body.name.clone(), body.told.clone(), ""),
         Body::AdminActed(body) => (&body.by, &body.action, body.subject.clone(), body.detail.clone(), &body.address),
-        Body::AuthorizationGranted(_) | Body::AuthorizationRefused(_) | Body::ReportsAccepted(_) => return None,
+        // Alerts have a history of their own.
+        Body::AuthorizationGranted(_) | Body::AuthorizationRefused(_) | Body::ReportsAccepted(_) | Body::AlertsRaised(_) => return None,
     })
 }
 

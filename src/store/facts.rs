@@ -9,7 +9,7 @@ use aws_lc_rs::digest;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::ledger::Ledger;
-use super::{Error, accounts, audit, devices, gaps, handshakes, licenses, local, preferences, refusals, reports, seats, statements, trials, usage};
+use super::{Error, accounts, alerts, audit, devices, gaps, handshakes, licenses, local, preferences, refusals, reports, seats, statements, trials, usage};
 use crate::clock::Micros;
 use crate::licensing::ServerUuid;
 
@@ -200,6 +200,7 @@ fn apply(ledger: &mut Ledger<'_>, origin: ServerUuid, sequence: u64, stamp: Micr
         Body::PreferenceChanged(body) => preferences::apply(ledger, origin, body),
         // Its line of the audit is all that it leaves.
         Body::AdminActed(_) => Ok(()),
+        Body::AlertsRaised(body) => alerts::apply(ledger, origin, sequence, stamp, body),
         Body::SequenceRaised(body) => gaps::apply(ledger, origin, sequence, stamp, body),
     }
 }

@@ -12,14 +12,16 @@
 //! | [`statistics`] | what the statistics show |
 //! | [`presence`] | which devices were at work in a slot, on a day |
 //! | [`accounts`] [`preferences`] [`audit`] | who administers, what they set, and what they did |
+//! | [`alerts`] | what was told of alerts, and which thresholds are reached |
 //! | [`gaps`] | facts that a server lost |
-//! | [`local`] | what is this machine's alone |
+//! | [`local`] [`outbox`] | what is this machine's alone; messages that it has still to send |
 //! | [`snapshot`] | copies of the whole database, made while it is in use |
 //! | [`open`] | pragmas and migrations |
 //! | [`rebuild`] | proof that the tables follow from the journal |
 //! | [`error`] | what can be wrong |
 
 pub mod accounts;
+pub mod alerts;
 pub mod audit;
 pub mod catalog;
 mod clients;
@@ -32,6 +34,7 @@ pub mod ledger;
 pub mod licenses;
 pub mod local;
 pub mod open;
+pub mod outbox;
 pub mod preferences;
 pub mod presence;
 pub mod rebuild;
@@ -83,8 +86,10 @@ pub fn list_statements() -> Vec<(&'static str, &'static str)> {
         ("preferences", preferences::STATEMENTS),
         ("presence", presence::STATEMENTS),
         ("statistics", statistics::STATEMENTS),
+        ("alerts", alerts::STATEMENTS),
         ("gaps", gaps::STATEMENTS),
         ("local", local::STATEMENTS),
+        ("outbox", outbox::STATEMENTS),
     ]
     .into_iter()
     .flat_map(|(file, statements)| statements.iter().map(move |sql| (file, *sql)))

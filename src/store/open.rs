@@ -16,6 +16,7 @@ pub const MIGRATIONS: &[(i64, &str)] = &[
     (2, include_str!("migrations/0002_whole_engine.sql")),
     (3, include_str!("migrations/0003_administration.sql")),
     (4, include_str!("migrations/0004_two_servers.sql")),
+    (5, include_str!("migrations/0005_alerts.sql")),
 ];
 
 /// From this version on the tables have what they had not before: they are filled anew.

@@ -10,7 +10,7 @@ use crate::clock::ManualClock;
 use crate::licensing::ServerUuid;
 
 /// Tables that do not follow from the journal, and the journal itself.
-const NOT_DERIVED: &[&str] = &["journal", "local"];
+const NOT_DERIVED: &[&str] = &["journal", "local", "outbox"];
 
 /// Replays all facts held by `source` into an empty database. The order between origins
 /// is that of `interleave`: it picks one of the origins that still have facts.

@@ -184,6 +184,7 @@ pub fn replace_local(path: &Path, kept: &[&str], values: &[(&str, &[u8])]) -> Re
     let transaction = connection.transaction()?;
     let kept: Vec<(&str, Vec<u8>)> = kept.iter().filter_map(|name| Some((*name, local::find(&transaction, name).ok()??))).collect();
     transaction.execute("DELETE FROM local", [])?;
+    forget_outbox(&transaction)?;
     for (name, value) in kept.iter().map(|(name, value)| (*name, value.as_slice())).chain(values.iter().copied()) {
         local::put(&transaction, name, value)?;
     }
@@ -192,10 +193,19 @@ pub fn replace_local(path: &Path, kept: &[&str], values: &[(&str, &[u8])]) -> Re
     File::open(path).and_then(|file| file.sync_all()).map_err(|error| io(&error))
 }
 
-/// Sets a value that is one machine's alone in a copy, before it becomes a database.
+/// What a copy had still to send when it was made is not sent once more. Old copies have no outbox.
+fn forget_outbox(copy: &Connection) -> Result<(), Error> {
+    if copy.table_exists(None, "outbox")? {
+        copy.execute("DELETE FROM outbox", [])?;
+    }
+    Ok(())
+}
+
+/// Sets values that are one machine's alone in a copy, before it becomes a database.
 pub fn put_local(path: &Path, values: &[(&str, &[u8])]) -> Result<(), Error> {
     let mut connection = Connection::open(path)?;
     let transaction = connection.transaction()?;
+    forget_outbox(&transaction)?;
     for (name, value) in values {
         local::put(&transaction, name, value)?;
     }

@@ -13,7 +13,7 @@ const program = process.env.TOLLKEEPER_PROGRAM;
 const axe = await readFile(new URL('node_modules/axe-core/axe.min.js', import.meta.url), 'utf8');
 
 /** The pages for what an administrator looks after. */
-export const CARE_PATHS = ['devices', 'devices/refusals', 'devices/offline', 'alerts', 'servers', 'audit', 'security', 'security/users/admin', 'security/sessions', 'security/tokens', 'security/certificate', 'security/password', 'settings'].map((path) => `/admin/${path}`);
+export const CARE_PATHS = ['devices', 'devices/refusals', 'devices/offline', 'alerts', 'alerts/ways', 'alerts/history', 'servers', 'audit', 'security', 'security/users/admin', 'security/sessions', 'security/tokens', 'security/certificate', 'security/password', 'settings'].map((path) => `/admin/${path}`);
 
 export const password = 'four words are enough';
 

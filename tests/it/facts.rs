@@ -12,8 +12,10 @@ use tempfile::TempDir;
 use tollkeeper::client::transport::Method;
 use tollkeeper::clock::ManualClock;
 use tollkeeper::licensing::charging::{Charge, Counts};
+use tollkeeper::licensing::thresholds::{AlertKind, Aspect, Subject};
 use tollkeeper::licensing::validation::ValidationFields;
 use tollkeeper::licensing::{ClientUuid, CodeId, ItemId, LicenseId, LicenseItem, OrganizationId, ServerUuid, Slot, Unit};
+use tollkeeper::store::alerts::{AlertsRaised, LevelChange, Raised, Severity};
 use tollkeeper::store::facts::{
     self, AuthorizationGranted, AuthorizationRefused, Body, ChargedReport, DefaultChosen, DeviceReset, Fact, HandshakeChanged, ItemSeat, LicenseImported,
     LicenseRevoked, ReportsAccepted, SeatReleased, StatementIssued, TrialStart, TriedItem,
@@ -264,6 +266,12 @@ fn any_body() -> impl Strategy<Value = Body> {
         }),
         3 => (device.clone(), 1..=ITEMS, any::<bool>()).prop_map(|(device, item, by_admin)| released(device, item, by_admin)),
         1 => device.prop_map(|device| Body::DeviceReset(DeviceReset { client: client(device), by: "admin".into() })),
+        2 => (1..=ITEMS, prop::option::of(1u32..4), 0u64..2, 1u64..4).prop_map(|(item, percent, epoch, version)| {
+            let level = percent.map(|percent| AlertKind::Units { percent });
+            let alert = Raised { severity: Severity::Warning, item: Some(ItemId(item)), code: None, kind: "units".into(), text: "used".into() };
+            let change = LevelChange { subject: Subject::Item(ItemId(item)), aspect: Aspect::Use, level, version };
+            Body::AlertsRaised(AlertsRaised { alerts: percent.map(|_| alert).into_iter().collect(), levels: vec![change], epoch })
+        }),
     ]
 }
 

@@ -6,6 +6,7 @@
 //! environment variable `TOLLKEEPER_FULL=1` runs them at full strength.
 
 mod administration;
+mod alerts;
 mod backups;
 mod c_interface;
 mod certificates;

@@ -20,7 +20,7 @@
 //! | [`snippets`] | what a developer pastes into an application |
 //! | [`api`] | what programs can call |
 //! | [`devices`] [`offline`] | devices, their seats, why they were refused; those without network |
-//! | [`alerts`] | what is over a threshold |
+//! | [`alerts`] [`alert_ways`] | what is over a threshold, what was told; how that leaves |
 //! | [`servers`] [`backups`] | this server, its partner, its backups |
 //! | [`audit`] | who did what when |
 //! | [`security`] [`users`] | who may come in, who is in |
@@ -28,6 +28,7 @@
 //! | [`settings`] | what is set while the server runs |
 //! | [`shown`] | ready-made values for templates |
 
+pub mod alert_ways;
 pub mod alerts;
 pub mod api;
 pub mod audit;
@@ -103,6 +104,10 @@ pub fn configure(config: &mut ServiceConfig) {
         .route("/devices/{uuid}/reset", post().to(devices::reset))
         .route("/alerts", get().to(alerts::show))
         .route("/alerts", post().to(alerts::set))
+        .route("/alerts/history", get().to(alerts::show_history))
+        .route("/alerts/ways", get().to(alert_ways::show))
+        .route("/alerts/ways", post().to(alert_ways::set))
+        .route("/alerts/test", post().to(alert_ways::test))
         .route("/servers", get().to(servers::show))
         .route("/servers/invite", post().to(servers::invite))
         .route("/servers/join", post().to(servers::join))

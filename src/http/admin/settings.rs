@@ -106,6 +106,7 @@ pub async fn change(caller: Caller, context: Data<Context>, request: HttpRequest
         retention_days: changed(&fields, "retention_days", now.retention_days, &mut errors),
         device_requests_per_minute: changed(&fields, "device_requests_per_minute", now.device_requests_per_minute, &mut errors),
         address_requests_per_minute: changed(&fields, "address_requests_per_minute", now.address_requests_per_minute, &mut errors),
+        alert_check_minutes: None,
         alert_thresholds: None,
     };
     for (field, text) in changes.check() {

@@ -1,28 +1,31 @@
-//! What is over a threshold now (domain §7). Alerts are computed from how things stand, whenever
-//! somebody looks; sending them, and a history of what was sent, belong to a later version.
-
-use std::collections::BTreeMap;
+//! Alerts (domain §7): what is over a threshold or wrong now, what was told, and how it goes with the
+//! ways out.
 
 use actix_web::HttpResponse;
-use actix_web::web::Data;
+use actix_web::web::{Data, Payload};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::alert_ways::target;
+use crate::alerts::ways::find_channel;
+use crate::alerts::{Channel, test_alert};
 use crate::clock::rfc3339;
-use crate::commands::exceptions::{Exception, Trouble};
-use crate::commands::preferences::names;
-use crate::commands::site::HARDWARE_GRACE_DAYS;
+use crate::commands::alerts::{CHECK_MINUTES, KeepOutcome, Message, ReadCurrent, Way, list_troubles, read_state, site_name};
+use crate::commands::preferences::{Remember, names};
+use crate::documents::random_uuid;
 use crate::http::Context;
+use crate::http::body::read_json;
+use crate::http::caller::Caller;
 use crate::http::problem::Failure;
-use crate::licensing::thresholds::{AlertKind, CodeFigures, ItemFigures, Snapshot, Subject, Thresholds, crossed};
-use crate::licensing::{HandshakeCode, grace};
+use crate::http::query::Query;
+use crate::licensing::thresholds::Thresholds;
 use crate::protocol::Problem;
-use crate::store::{Command, Error, Ledger, preferences, seats, slots, usage};
+use crate::store::alerts::Raised;
+use crate::store::audit::AdminActed;
+use crate::store::{alerts, facts, preferences};
 
-/// Seconds that the clock may stand behind the latest fact before that is told.
-const CLOCK_LAG_SECONDS: i64 = 300;
-/// How far back requests of handshake codes are looked at.
-const REQUESTS_SECONDS: i64 = 86_400;
+/// Lines of the history in one answer, where nothing else is asked for, and at most.
+const HISTORY_LINES: (usize, usize) = (50, 500);
 
 /// How much an alert presses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
@@ -53,35 +56,54 @@ pub struct AlertRow {
     pub text: String,
 }
 
-/// Reads every figure on the writer thread, which remembers counts that would take a walk over a
-/// million seats elsewhere.
-struct ReadFigures;
+impl From<Raised> for AlertRow {
+    fn from(raised: Raised) -> Self {
+        let severity = if raised.severity == alerts::Severity::Urgent { Severity::Urgent } else { Severity::Warning };
+        let about = raised.about().to_owned();
+        Self { severity, about, item_id: raised.item.map(|item| item.0), handshake_code: raised.code, kind: raised.kind, text: raised.text }
+    }
+}
 
-impl Command for ReadFigures {
-    /// The figures, and the seconds that the clock stands behind the latest fact.
-    type Answer = (Snapshot, i64);
+/// An alert that was told.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ToldRow {
+    /// When.
+    pub at: String,
+    /// The same to the microsecond since 1970: ask with `before` for what is older.
+    pub stamp: i64,
+    /// The server that raised it.
+    pub server_uuid: String,
+    /// What it told.
+    pub alert: AlertRow,
+}
 
-    fn execute(&self, ledger: &mut Ledger<'_>) -> Result<Self::Answer, Error> {
-        let (catalog, now) = (ledger.catalog()?, ledger.now());
-        let mut items = BTreeMap::new();
-        for entry in catalog.items().filter(|entry| entry.revoked.is_none()) {
-            let item = &entry.item;
-            let used = if item.charge_way.takes_seats() { seats::count_active(ledger, item.item_id, now)? } else { usage::used(ledger, item.item_id)? };
-            let mut figures = ItemFigures::of(item, used);
-            if item.charge_way.is_concurrent() {
-                figures.tolerance = grace::tolerance(item, now);
-                figures.tolerance_spent = slots::excess(ledger, item.item_id, item.quota)?;
-            }
-            items.insert(item.item_id, figures);
-        }
-        ledger.flush()?;
-        let mut codes = BTreeMap::new();
-        for code in catalog.codes() {
-            let Ok(name) = code.name().parse::<HandshakeCode>() else { continue };
-            let (granted, failed) = usage::read_requests_since(ledger.reading(), code.code_id, now - REQUESTS_SECONDS)?;
-            codes.insert(code.code_id, CodeFigures { name, requests: granted + failed, failed });
-        }
-        Ok((Snapshot { at: now, items, codes }, ledger.clock_lag_seconds()))
+/// A way by which alerts leave.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct WayRow {
+    /// `mail`, `webhook` or `syslog`.
+    pub way: String,
+    /// Whether alerts go this way.
+    pub on: bool,
+    /// Where to.
+    pub target: String,
+    /// Messages that wait on this server to be sent, or sent again.
+    pub waiting: u64,
+    /// When this server sent one last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sent_at: Option<String>,
+    /// What the other side answered then.
+    pub answer: String,
+    /// When one could not be sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failed_at: Option<String>,
+    /// Why.
+    pub error: String,
+}
+
+impl WayRow {
+    /// Whether the last message failed.
+    pub fn is_failing(&self) -> bool {
+        self.failed_at > self.sent_at
     }
 }
 
@@ -90,101 +112,149 @@ pub async fn thresholds(context: &Context) -> Result<Thresholds, Failure> {
     Ok(context.read(|reader| preferences::read(reader, names::THRESHOLDS)).await?.unwrap_or_default())
 }
 
-/// What is over a threshold now, what presses most first.
+/// Minutes from one look at the thresholds to the next.
+pub async fn check_minutes(context: &Context) -> Result<u32, Failure> {
+    Ok(context.read(|reader| preferences::read(reader, names::ALERT_MINUTES)).await?.unwrap_or(CHECK_MINUTES))
+}
+
+/// What is over a threshold or wrong now, what presses most first.
 pub async fn current(context: &Context) -> Result<Vec<AlertRow>, Failure> {
-    let thresholds = thresholds(context).await?;
-    let (snapshot, lag) = context.writer().submit(ReadFigures).await?;
-    let mut rows = about_server(context, lag);
-    for alert in crossed(&Snapshot::default(), &snapshot, &thresholds) {
-        let (about, item_id, handshake_code) = match alert.subject {
-            Subject::Item(id) => ("item", Some(id.0), None),
-            Subject::Code(id) => ("handshake_code", None, snapshot.codes.get(&id).map(|code| code.name.as_str().to_owned())),
-        };
-        let severity = if is_urgent(alert.kind) { Severity::Urgent } else { Severity::Warning };
-        rows.push(AlertRow { severity, about: about.to_owned(), item_id, handshake_code, kind: kind_name(alert.kind), text: alert.text });
-    }
+    let over = context.writer().submit(ReadCurrent).await?;
+    let latest = context.read(|reader| facts::latest_stamp(reader)).await?;
+    let (now, lag) = (context.clock.now_seconds(), (latest - context.clock.now_micros()).div_euclid(1_000_000));
+    let troubles = list_troubles(&context.exceptions, &context.site, now, lag);
+    let mut rows: Vec<AlertRow> = troubles.into_iter().chain(over).map(AlertRow::from).collect();
     rows.sort_by_key(|row| row.severity);
     Ok(rows)
 }
 
-fn is_urgent(kind: AlertKind) -> bool {
-    match kind {
-        AlertKind::Seats { percent } | AlertKind::Units { percent } | AlertKind::Tolerance { percent } => percent >= 100,
-        AlertKind::Failures { percent } => percent >= 80,
-        AlertKind::EndsIn { days } => days <= 1,
-        AlertKind::GraceEnded => true,
-    }
-}
-
-fn kind_name(kind: AlertKind) -> String {
-    match kind {
-        AlertKind::Seats { percent } => format!("seats_{percent}_percent"),
-        AlertKind::Units { percent } => format!("units_{percent}_percent"),
-        AlertKind::Tolerance { percent } => format!("tolerance_{percent}_percent"),
-        AlertKind::Failures { percent } => format!("failures_{percent}_percent"),
-        AlertKind::EndsIn { days } => format!("ends_in_{days}_days"),
-        AlertKind::GraceEnded => "grace_ended".to_owned(),
-    }
-}
-
-fn about_server(context: &Context, lag: i64) -> Vec<AlertRow> {
-    let now = context.clock.now_seconds();
-    let row = |severity, kind: &str, text: String| AlertRow {
-        severity,
-        about: "server".to_owned(),
-        item_id: None,
-        handshake_code: None,
-        kind: kind.to_owned(),
-        text,
+/// How it goes with the ways out.
+pub async fn ways(context: &Context) -> Result<Vec<WayRow>, Failure> {
+    let read = |reader: &crate::store::Reader| {
+        let row = |way: Way| {
+            let (state, waiting) = read_state(reader, way)?;
+            let (on, target) = target(reader, way)?;
+            let (sent_at, failed_at) = (state.sent_at.map(rfc3339), state.failed_at.map(rfc3339));
+            Ok(WayRow { way: way.name().to_owned(), on, target, waiting, sent_at, answer: state.answer, failed_at, error: state.error })
+        };
+        Way::ALL.into_iter().map(row).collect()
     };
-    let told = |exception: Exception| {
-        // There are weeks left to renew a certificate.
-        let severity = if exception.trouble == Trouble::Certificate { Severity::Warning } else { Severity::Urgent };
-        row(severity, exception.trouble.name(), sentence(&exception.detail))
-    };
-    let mut rows: Vec<AlertRow> = context.exceptions.list().into_iter().map(told).collect();
-    match (context.site.find_hardware_problem(now), context.site.hardware().changed_since) {
-        (Some(problem), _) => rows.push(row(Severity::Urgent, "hardware_changed", format!("Nobody is authorized: {problem}."))),
-        (None, Some(since)) => rows.push(row(
-            Severity::Warning,
-            "hardware_changed",
-            format!(
-                "This server runs on other hardware than it was licensed for. It serves until {}. Before that: download an activation request on the page \
-                 'License items', have the vendor activate the license for it, and import that.",
-                rfc3339(since + HARDWARE_GRACE_DAYS * 86_400)
-            ),
-        )),
-        (None, None) => {}
-    }
-    if lag > CLOCK_LAG_SECONDS {
-        let text = format!(
-            "The clock of this server stands {lag} seconds behind the latest fact it recorded. Until it has caught up, every time is counted as that fact's: set the clock of the machine right."
-        );
-        rows.push(row(Severity::Urgent, "clock_behind", text));
-    }
-    rows
+    context.read(read).await
 }
 
-/// `no backup can be made: …` as a sentence of its own.
-fn sentence(text: &str) -> String {
-    let mut letters = text.chars();
-    letters.next().map_or_else(String::new, |first| format!("{}{}.", first.to_uppercase(), letters.as_str().trim_end_matches('.')))
+/// What was told, newest first.
+pub async fn history(context: &Context, before: Option<i64>, limit: usize) -> Result<Vec<ToldRow>, Failure> {
+    let entries = context.read(move |reader| alerts::list(reader, before, limit)).await?;
+    let row = |entry: alerts::Entry| ToldRow {
+        at: rfc3339(entry.stamp.div_euclid(1_000_000)),
+        stamp: entry.stamp,
+        server_uuid: entry.origin.to_string(),
+        alert: entry.alert.into(),
+    };
+    Ok(entries.into_iter().map(row).collect())
 }
 
 /// What `GET /alerts` answers.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct AlertsAnswer {
-    /// What is over a threshold now.
+    /// What is over a threshold or wrong now.
     pub current: Vec<AlertRow>,
-    /// Ways out that are set up, besides the pages and the log: none in this version.
-    pub ways_out: Vec<String>,
+    /// By which ways alerts leave, besides the pages and the log.
+    pub ways: Vec<WayRow>,
 }
 
 /// `GET /alerts`
 #[utoipa::path(get, path = "/api/v1/admin/alerts", tag = "alerts", security(("bearer" = [])), responses(
-    (status = 200, description = "What is over a threshold now, what presses most first", body = AlertsAnswer),
+    (status = 200, description = "What is over a threshold or wrong now, what presses most first", body = AlertsAnswer),
     (status = "4XX", description = "Refused; `detail` says what to do", body = Problem, content_type = "application/problem+json"),
 ))]
 pub async fn list(context: Data<Context>) -> Result<HttpResponse, Failure> {
-    Ok(HttpResponse::Ok().json(AlertsAnswer { current: current(&context).await?, ways_out: Vec::new() }))
+    Ok(HttpResponse::Ok().json(AlertsAnswer { current: current(&context).await?, ways: ways(&context).await? }))
+}
+
+/// Which part of the history is asked for.
+#[derive(Debug, Serialize, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct HistoryQuery {
+    /// Only what was told before this `stamp`.
+    pub before: Option<i64>,
+    /// Lines, 50 unless said otherwise, at most 500.
+    pub limit: Option<usize>,
+}
+
+/// `GET /alerts/history`
+#[utoipa::path(get, path = "/api/v1/admin/alerts/history", tag = "alerts", security(("bearer" = [])), params(HistoryQuery), responses(
+    (status = 200, description = "What was told by either server, newest first", body = Vec<ToldRow>),
+    (status = "4XX", description = "Refused; `detail` says what to do", body = Problem, content_type = "application/problem+json"),
+))]
+pub async fn list_history(context: Data<Context>, query: Query<HistoryQuery>) -> Result<HttpResponse, Failure> {
+    let query = query.into_inner();
+    let limit = query.limit.unwrap_or(HISTORY_LINES.0).min(HISTORY_LINES.1);
+    Ok(HttpResponse::Ok().json(history(&context, query.before, limit).await?))
+}
+
+/// Which ways are tested.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+#[serde(default)]
+pub struct TestBody {
+    /// `mail`, `webhook` or `syslog`; absent: every way that is on.
+    pub way: Option<String>,
+}
+
+/// What came of a test.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct TestRow {
+    /// The way.
+    pub way: String,
+    /// Whether the other side took the message.
+    pub ok: bool,
+    /// What it answered, or why it could not be reached.
+    pub answer: String,
+}
+
+/// Sends a test now, and tells what the other side answers.
+///
+/// # Errors
+/// No such way, or it is off.
+pub async fn test(context: &Context, caller: &Caller, way: Option<Way>) -> Result<Vec<TestRow>, Failure> {
+    let site = std::sync::Arc::clone(&context.site);
+    let asked = way.map_or(Way::ALL.to_vec(), |way| vec![way]);
+    let read = move |reader: &crate::store::Reader| {
+        let channels = asked.iter().map(|way| find_channel(reader, site.secret(), *way)).collect::<Result<Vec<_>, _>>()?;
+        Ok((channels.into_iter().flatten().collect::<Vec<Channel>>(), site_name(reader)?))
+    };
+    let (channels, site_name) = context.read(read).await?;
+    if channels.is_empty() {
+        let what = way.map_or("no way for alerts is".to_owned(), |way| format!("the way '{}' is not", way.name()));
+        return Err(Failure::malformed("way", format!("{what} switched on: set it up on the page 'Alerts' first")));
+    }
+    let now = context.clock.now_seconds();
+    let message = Message { id: random_uuid(), made_at: now, server: context.site.uuid(), site: site_name, is_test: true, alerts: vec![test_alert()] };
+    let tried = channels.into_iter().map(|channel| {
+        let message = message.clone();
+        let way = channel.way();
+        let trying = actix_web::web::block(move || channel.send(&message, now));
+        async move { (way, trying.await.unwrap_or_else(|_| Err("the server is busy: try again".to_owned()))) }
+    });
+    let mut rows = Vec::new();
+    for (way, outcome) in futures_util::future::join_all(tried).await {
+        context.writer().submit(KeepOutcome { way, waiting: None, outcome: outcome.clone(), at: now }).await?;
+        let (ok, answer) = outcome.map_or_else(|error| (false, error), |answer| (true, answer));
+        let (by, address) = (caller.name.clone(), caller.address.clone());
+        let detail = if ok { "sent".to_owned() } else { answer.clone() };
+        context.writer().submit(Remember(AdminActed { by, action: "alert_tested".to_owned(), subject: way.name().to_owned(), detail, address })).await?;
+        rows.push(TestRow { way: way.name().to_owned(), ok, answer });
+    }
+    Ok(rows)
+}
+
+/// `POST /alerts/test`
+#[utoipa::path(post, path = "/api/v1/admin/alerts/test", tag = "alerts", security(("bearer" = [])), request_body = TestBody, responses(
+    (status = 200, description = "What the other side answered, for each way that was tested", body = Vec<TestRow>),
+    (status = "4XX", description = "Refused; `detail` says what to do", body = Problem, content_type = "application/problem+json"),
+))]
+pub async fn send_test(caller: Caller, context: Data<Context>, request: actix_web::HttpRequest, payload: Payload) -> Result<HttpResponse, Failure> {
+    let body: TestBody = read_json(&context, &request, payload).await?;
+    let way = body.way.map(|name| Way::find(&name).ok_or_else(|| Failure::malformed("way", "must be mail, webhook or syslog"))).transpose()?;
+    Ok(HttpResponse::Ok().json(test(&context, &caller, way).await?))
 }

@@ -2,13 +2,17 @@
 
 use utoipa::OpenApi;
 
-use super::{alerts, audit, backups, certificate, devices, doctor, log_level, servers, sessions, settings, standby, tokens, users};
+use super::{alert_ways, alerts, audit, backups, certificate, devices, doctor, log_level, servers, sessions, settings, standby, tokens, users};
 
 #[derive(OpenApi)]
 #[openapi(
     paths(
         devices::show,
         alerts::list,
+        alerts::list_history,
+        alerts::send_test,
+        alert_ways::show,
+        alert_ways::change,
         audit::list,
         audit::export,
         audit::show_check,
@@ -46,7 +50,7 @@ use super::{alerts, audit, backups, certificate, devices, doctor, log_level, ser
         settings::change,
     ),
     tags(
-        (name = "alerts", description = "Administration: what is over a threshold."),
+        (name = "alerts", description = "Administration: what is over a threshold or wrong, what was told, and how that leaves."),
         (name = "audit", description = "Administration: who did what when, and whether the journal is in order."),
         (name = "users", description = "Administration: users, tokens, sessions."),
         (name = "servers", description = "Administration: this server, its partner, its backups, its certificate."),

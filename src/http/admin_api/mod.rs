@@ -10,7 +10,7 @@
 //! | [`devices`] | devices and the seats they hold |
 //! | [`carried`] | what is carried to and from devices without network |
 //! | [`statistics`] [`trend`] [`details`] | what was used: in sum, day by day, one day in detail |
-//! | [`alerts`] | what is over a threshold now |
+//! | [`alerts`] [`alert_ways`] | what is over a threshold now and what was told; how that leaves |
 //! | [`audit`] | who did what when, and whether the journal is in order |
 //! | [`users`] [`sessions`] [`tokens`] | who may come in, and who is in |
 //! | [`certificate`] | what HTTPS shows |
@@ -22,6 +22,7 @@
 //! | [`settings`] | what the admin sets while it runs |
 //! | [`description`] | the description of these last ones |
 
+pub mod alert_ways;
 pub mod alerts;
 pub mod audit;
 pub mod backups;

@@ -21,6 +21,8 @@ use crate::store::preferences;
 pub const RETENTION_DAYS: u32 = 400;
 /// Fewest and most days that reports are kept.
 pub const RETENTION_RANGE: (u32, u32) = (30, 3_650);
+/// Fewest and most minutes from one look at the thresholds to the next.
+pub const CHECK_MINUTES_RANGE: (u32, u32) = (1, 1_440);
 /// Most requests a minute that can be set as a limit.
 const RATE_MAX: u32 = 1_000_000;
 const URLS_MAX: usize = 10;
@@ -46,6 +48,8 @@ pub struct SettingsAnswer {
     pub device_requests_per_minute: u32,
     /// Requests from one network address in a minute; 0: no limit.
     pub address_requests_per_minute: u32,
+    /// Minutes from one look at the thresholds to the next.
+    pub alert_check_minutes: u32,
     /// When alerts are raised.
     #[schema(value_type = Object)]
     pub alert_thresholds: Thresholds,
@@ -73,6 +77,9 @@ pub struct SettingsChanges {
     /// Requests from one network address in a minute.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub address_requests_per_minute: Option<u32>,
+    /// Minutes from one look at the thresholds to the next.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub alert_check_minutes: Option<u32>,
     /// When alerts are raised.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
@@ -113,6 +120,10 @@ impl SettingsChanges {
             if value.is_some_and(|value| value > RATE_MAX) {
                 errors.push((field, format!("must be a whole number from 0 to {RATE_MAX}; 0 is no limit")));
             }
+        }
+        let (least, most) = CHECK_MINUTES_RANGE;
+        if self.alert_check_minutes.is_some_and(|minutes| !(least..=most).contains(&minutes)) {
+            errors.push(("alert_check_minutes", format!("must be a whole number from {least} to {most}")));
         }
         if let Some(thresholds) = &mut self.alert_thresholds {
             errors.extend(check_thresholds(thresholds));
@@ -189,6 +200,7 @@ pub async fn read(context: &Context) -> Result<SettingsAnswer, Failure> {
         retention_days: retention.unwrap_or(RETENTION_DAYS),
         device_requests_per_minute: rates.device_requests_per_minute,
         address_requests_per_minute: rates.address_requests_per_minute,
+        alert_check_minutes: alerts::check_minutes(context).await?,
         alert_thresholds: alerts::thresholds(context).await?,
     })
 }
@@ -221,6 +233,9 @@ pub async fn write(context: &Context, caller: &Caller, changes: SettingsChanges)
         let told = format!("{} a minute for a device, {} for an address; 0 is no limit", limits.device_requests_per_minute, limits.address_requests_per_minute);
         set(context, caller, names::RATE_LIMITS, Some(json(&limits)), told).await?;
         context.rate.set(limits);
+    }
+    if let Some(minutes) = changes.alert_check_minutes {
+        set(context, caller, names::ALERT_MINUTES, Some(json(&minutes)), format!("every {minutes} minutes")).await?;
     }
     if let Some(thresholds) = changes.alert_thresholds {
         let told = if thresholds == Thresholds::default() { "the usual ones".to_owned() } else { json(&thresholds) };
@@ -273,13 +288,23 @@ mod tests {
             utc_offset_minutes: Some(15 * 60),
             retention_days: Some(29),
             device_requests_per_minute: Some(RATE_MAX + 1),
+            alert_check_minutes: Some(0),
             alert_thresholds: Some(Thresholds { seats: vec![0], failures_from_requests: 0, ..Thresholds::default() }),
             ..SettingsChanges::default()
         };
         let fields: Vec<_> = changes.check().into_iter().map(|(field, _)| field).collect();
         assert_eq!(
             fields,
-            ["server_urls", "site_name", "utc_offset_minutes", "retention_days", "device_requests_per_minute", "seats", "failures_from_requests"]
+            [
+                "server_urls",
+                "site_name",
+                "utc_offset_minutes",
+                "retention_days",
+                "device_requests_per_minute",
+                "alert_check_minutes",
+                "seats",
+                "failures_from_requests"
+            ]
         );
         let mut good =
             SettingsChanges { server_urls: Some(vec!["https://a:1/".into(), "https://b".into()]), retention_days: Some(30), ..SettingsChanges::default() };

@@ -8,6 +8,7 @@ use crate::clock::Micros;
 use crate::licensing::charging::Charge;
 use crate::licensing::{ClientUuid, CodeId, ItemId, LicenseId, OrganizationId, Slot, Unit};
 use crate::store::accounts::{TokenChanged, UserChanged};
+use crate::store::alerts::AlertsRaised;
 use crate::store::audit::AdminActed;
 use crate::store::preferences::PreferenceChanged;
 use crate::store::{Error, handshakes};
@@ -28,6 +29,7 @@ const KINDS: &[&str] = &[
     "token_changed",
     "preference_changed",
     "admin_acted",
+    "alerts_raised",
     SEQUENCE_RAISED,
 ];
 
@@ -67,6 +69,8 @@ pub enum Body {
     PreferenceChanged(PreferenceChanged),
     /// Somebody did something that changes nothing but is to be remembered.
     AdminActed(AdminActed),
+    /// Alerts were raised, or are over.
+    AlertsRaised(AlertsRaised),
     /// Facts of this server were lost, and it counts on from far above them.
     SequenceRaised(SequenceRaised),
 }
@@ -345,6 +349,7 @@ impl Body {
             Self::TokenChanged(_) => "token_changed",
             Self::PreferenceChanged(_) => "preference_changed",
             Self::AdminActed(_) => "admin_acted",
+            Self::AlertsRaised(_) => "alerts_raised",
             Self::SequenceRaised(_) => SEQUENCE_RAISED,
         }
     }
@@ -362,6 +367,7 @@ impl Body {
             Self::UserChanged(body) => body.epoch,
             Self::TokenChanged(body) => body.epoch,
             Self::PreferenceChanged(body) => body.epoch,
+            Self::AlertsRaised(body) => body.epoch,
             _ => 0,
         }
     }
@@ -382,6 +388,7 @@ impl Body {
             Self::TokenChanged(body) => serde_json::to_vec(body),
             Self::PreferenceChanged(body) => serde_json::to_vec(body),
             Self::AdminActed(body) => serde_json::to_vec(body),
+            Self::AlertsRaised(body) => serde_json::to_vec(body),
             Self::SequenceRaised(body) => serde_json::to_vec(body),
         }
         .map_err(|error| Error::Other(format!("a fact cannot be written as JSON: {error}")))
@@ -405,6 +412,7 @@ impl Body {
             "token_changed" => Self::TokenChanged(serde_json::from_slice(json).map_err(broken)?),
             "preference_changed" => Self::PreferenceChanged(serde_json::from_slice(json).map_err(broken)?),
             "admin_acted" => Self::AdminActed(serde_json::from_slice(json).map_err(broken)?),
+            "alerts_raised" => Self::AlertsRaised(serde_json::from_slice(json).map_err(broken)?),
             SEQUENCE_RAISED => Self::SequenceRaised(serde_json::from_slice(json).map_err(broken)?),
             other => return Err(Error::Corrupt(format!("facts of kind {other} are unknown to this version"))),
         })

@@ -5,6 +5,7 @@ mod desk;
 mod device;
 pub mod driver;
 pub mod forger;
+pub mod inbox;
 mod line;
 mod process;
 mod site;
