@@ -31,6 +31,8 @@ final class Sealed {
         }
 
         byte[] apply(int mode, byte[] input) throws GeneralSecurityException {
+            // Java's own takes what is shorter than the tag for a mistake of the program.
+            if (mode == Cipher.DECRYPT_MODE && input.length < 16) throw new GeneralSecurityException("it is too short");
             Cipher cipher = Cipher.getInstance("AES/GCM/NoPadding");
             cipher.init(mode, new SecretKeySpec(key, "AES"), new GCMParameterSpec(128, nonce));
             cipher.updateAAD(context);

@@ -92,9 +92,11 @@ final class Worker {
     /** Begins to work, and asks for the license. What other processes of the machine hold is known from the first moment on. */
     void start() throws LicenseException {
         flush();
+        // Before the thread that asks looks around: else it would ask by itself, and then once more.
+        Wish first = wish(new Event.Start());
         keeper = begin("tollkeeper-disk", this::keep);
         asker = begin("tollkeeper", this::work);
-        ask(new Event.Start());
+        await(first);
     }
 
     private static Thread begin(String name, Runnable life) {
@@ -223,12 +225,22 @@ final class Worker {
 
     /** Has it done, and waits until it is. From within a listener it is done afterwards. */
     void ask(Event event) throws LicenseException {
+        Wish wish = wish(event);
+        if (!isAsker()) await(wish);
+    }
+
+    private Wish wish(Event event) throws LicenseException {
         Wish wish = new Wish(event);
         synchronized (monitor) {
             if (isClosing) throw new LicenseException(LicenseException.NO_SERVER, "this license was closed: initialize again to take one");
             wishes.add(wish);
             monitor.notifyAll();
-            if (isAsker()) return;
+        }
+        return wish;
+    }
+
+    private void await(Wish wish) throws LicenseException {
+        synchronized (monitor) {
             try {
                 while (!wish.isDone) monitor.wait();
             } catch (InterruptedException interrupted) {
