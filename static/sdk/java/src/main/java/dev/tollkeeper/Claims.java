@@ -76,7 +76,8 @@ final class Claims {
             List<String> modules = Json.texts(item, "modules");
             Long instances = Json.whole(item, "instances");
             if (modules == null || instances == null || !item.isString("product") || !item.isString("charge_way")) return null;
-            items.add(new Item(item.getString("product"), modules, item.getString("charge_way"), (int) Math.min(Integer.MAX_VALUE, Math.max(0, instances))));
+            int granted = (int) Math.min(Math.max(instances, 0), Integer.MAX_VALUE);
+            items.add(new Item(item.getString("product"), modules, item.getString("charge_way"), granted));
         }
         return new Claims(body, items);
     }

@@ -63,7 +63,8 @@ final class Config {
         sessionPassword = settings.get("sessionPassword") != null || key == null ? settings.get("sessionPassword") : nonEmpty(key.sessionPassword);
         if (servers.isEmpty() && productKey == null && handshakeCode == null && organizationId == null) {
             // With a code alone, everything is carried by hand.
-            throw LicenseException.settings("no license server and no product key is set: give licenseKey, or mainServerURL with handshakeCode, or productKey");
+            throw LicenseException.settings("no license server and no product key is set: give licenseKey, or mainServerURL with handshakeCode, or "
+                + "productKey");
         }
         authority = settings.get("certificateAuthority") != null || key == null ? settings.get("certificateAuthority") : nonEmpty(key.authority);
         checkAuthority(settings);
@@ -100,8 +101,8 @@ final class Config {
                 checkOneOf(name, value, Arrays.asList("true", "false", "1", "0"));
                 break;
             case "limitedModules":
-                if (modulesOf(value).size() > 64) throw LicenseException.settings("limitedModules must be at most 64 module names, such as qr-code,1d");
-                break;
+                if (modulesOf(value).size() <= 64) break;
+                throw LicenseException.settings("limitedModules must be at most 64 module names, such as qr-code,1d");
             case "instances":
                 checkWhole(name, value, 1_000_000);
                 break;
@@ -177,12 +178,14 @@ final class Config {
         if (authority == null) return;
         String set = settings.get("certificateAuthority");
         if (set != null && !FINGERPRINT.matcher(set).matches() && !set.contains("-----BEGIN CERTIFICATE-----")) {
-            throw LicenseException.settings("certificateAuthority: '" + Texts.shorten(set) + "' is neither sha256: with a fingerprint nor a PEM certificate");
+            String what = "certificateAuthority: '" + Texts.shorten(set) + "'";
+            throw LicenseException.settings(what + " is neither sha256: with a fingerprint nor a PEM certificate");
         }
         for (String server : servers) {
             if (Texts.startsWithIgnoringCase(server, "https:")) continue;
             // Somebody who can change settings or answers must not get passwords and use in clear where the site asked for its own authority.
-            throw LicenseException.settings("the server URL '" + server + "' is not encrypted, but " + (set == null ? "the license key" : "certificateAuthority")
+            String by = set == null ? "the license key" : "certificateAuthority";
+            throw LicenseException.settings("the server URL '" + server + "' is not encrypted, but " + by
                 + " names a certificate authority: use https://");
         }
     }

@@ -1,12 +1,10 @@
 package dev.tollkeeper;
 
-import com.grack.nanojson.JsonArray;
 import com.grack.nanojson.JsonObject;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.Collections;
 import java.util.Deque;
-import java.util.Iterator;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
@@ -66,7 +64,7 @@ final class Core {
     private long site;
     /** The authorization that this process knows: another one comes from another process. */
     private String known;
-    private Standing standing = Standing.unlicensed(new LicenseException(LicenseException.NO_SERVER, "no server was asked yet"));
+    private Standing standing = Standing.unlicensed(LicenseException.noServer("no server was asked yet"));
     /** What is under way, if anything is: one of the two. */
     private Authorizing authorizing;
     private Sending sending;
@@ -169,15 +167,10 @@ final class Core {
     private void tick(State state, Actions actions) {
         if (authorizing != null || sending != null) return;
         if (standing.isLicensed() && site >= standing.claims.exp) {
-            stand(Standing.unlicensed(ended(standing.claims, standing.failures)), actions);
+            stand(Standing.unlicensed(Reasons.ended(standing.claims, standing.failures)), actions);
         }
         if (site >= renewAt) askOrAdopt(state, actions);
         else if (site >= reportAt) beginReports(state, actions);
-    }
-
-    static LicenseException ended(Claims claims, List<ServerFailure> failures) {
-        String message = "the authorization ended at " + Times.text(claims.exp) + " and could not be renewed: connect this device to its license server";
-        return new LicenseException(LicenseException.ENDED, message, failures);
     }
 
     private void stand(Standing standing, Actions actions) {
@@ -210,23 +203,18 @@ final class Core {
     }
 
     private void authorized(JsonObject answer, State state, Actions actions) {
-        if (!isAuthorizeAnswer(answer)) {
+        if (!AuthorizeRequest.isAnswer(answer)) {
             unanswered(new Event.Unanswered(LicenseException.NO_SERVER, "the answer is none of a license server's", 0), state, actions);
             return;
         }
         try {
-            Claims claims = Claims.check(answer.getString("authorization"), config.vendors, expected(state, authorizing.nonce));
+            Claims claims = check(answer.getString("authorization"), authorizing.nonce, state);
             claims.checkTime(claims.iat);
             accept(answer, claims, config.servers.get(authorizing.server), state, actions);
             beginReports(state, actions);
         } catch (Distrust distrust) {
             unanswered(new Event.Unanswered(LicenseException.NOT_GENUINE, distrust.getMessage() + ": it is not used", 0), state, actions);
         }
-    }
-
-    private static boolean isAuthorizeAnswer(JsonObject answer) {
-        return answer != null && answer.isString("authorization") && answer.isString("ticket") && answer.isString("refresh_after")
-            && answer.isString("origin") && answer.getObject("safe") != null;
     }
 
     private void reported(JsonObject json, State state, Actions actions) {
@@ -299,26 +287,6 @@ final class Core {
 
     // ---- authorization ----
 
-    /** The request as it would be sent now, with a nonce that stays until it is answered. */
-    JsonObject request(String server, State state) {
-        String nonce = state.pending.get(config.askedFor);
-        if (nonce == null) {
-            nonce = Texts.toBase64url(Texts.random(32));
-            state.pending.put(config.askedFor, nonce);
-            state.touch(State.Part.GRANTS);
-        }
-        Map<String, String> here = state.codes.get(server);
-        String known = here == null ? null : here.get(config.naming());
-        for (Iterator<Map<String, String>> each = state.codes.values().iterator(); known == null && each.hasNext();) known = each.next().get(config.naming());
-        JsonObject request = new JsonObject();
-        request.put("client_uuid", state.clientUuid);
-        request.putAll(config.bareRequest());
-        Json.put(request, "ticket", known == null ? null : state.tickets.get(known));
-        state.tellSeen(request);
-        request.put("nonce", nonce);
-        return request;
-    }
-
     /** From here on an authorization that another process gets is one to adopt. */
     private void noteKnown(State state) {
         Grant grant = state.granted.get(config.askedFor);
@@ -378,7 +346,7 @@ final class Core {
             return;
         }
         String server = config.servers.get(index);
-        JsonObject request = request(server, state);
+        JsonObject request = AuthorizeRequest.of(config, server, state);
         authorizing = new Authorizing(failures, index, request.getString("nonce"), leastPause);
         ask(server, AUTHORIZE, Json.bytes(request), actions);
     }
@@ -405,48 +373,26 @@ final class Core {
     private Standing standWithout(List<ServerFailure> failures, State state) {
         try {
             Claims kept = findKept(state);
-            if (kept == null) return Standing.unlicensed(explain(null, failures));
+            if (kept == null) return Standing.unlicensed(Reasons.noAuthorization(config, null, failures));
             boolean isCarried = state.granted.get(config.askedFor).server.isEmpty();
             return Standing.licensed(kept, isCarried ? LicenseOrigin.CARRIED : LicenseOrigin.KEPT, null, failures);
         } catch (Distrust distrust) {
-            return Standing.unlicensed(explain(distrust.reason, failures));
+            return Standing.unlicensed(Reasons.noAuthorization(config, distrust.reason, failures));
         }
-    }
-
-    private LicenseException explain(Distrust.Reason why, List<ServerFailure> failures) {
-        boolean hasEnded = why == Distrust.Reason.EXPIRED;
-        if (failures.isEmpty() && config.servers.isEmpty()) {
-            String carry = ": carry a new request to the license server";
-            if (hasEnded) return new LicenseException(LicenseException.ENDED, "the authorization that was carried here has ended" + carry);
-            return new LicenseException(LicenseException.NO_SERVER, why != null ? "the authorization that was carried here cannot be used" + carry
-                : "no server is set, and no authorization was carried here: write a request file and carry it to the license server");
-        }
-        if (failures.isEmpty()) {
-            String message = "another process of this machine has been asking the servers for long, and got no authorization yet: try again";
-            return new LicenseException(LicenseException.NO_SERVER, message);
-        }
-        List<String> told = new ArrayList<>();
-        boolean isSame = true;
-        for (ServerFailure failure : failures) {
-            told.add(failure.getServer() + ": " + failure.getMessage());
-            isSame &= failure.getCode() == failures.get(0).getCode();
-        }
-        String what = hasEnded ? "the authorization of before has ended, and no server renewed it: " : "no server gave an authorization: ";
-        int code = hasEnded ? LicenseException.ENDED : isSame ? failures.get(0).getCode() : LicenseException.NO_SERVER;
-        return new LicenseException(code, what + Texts.join("; ", told), failures);
     }
 
     /** The authorization of before, if it is genuine and in force; {@code null} when there is none. */
     private Claims findKept(State state) throws Distrust {
         Grant grant = state.granted.get(config.askedFor);
         if (grant == null || grant.isWithdrawn) return null;
-        Claims claims = Claims.check(grant.authorization, config.vendors, expected(state, null));
+        Claims claims = check(grant.authorization, null, state);
         claims.checkTime(site);
         return claims;
     }
 
-    private Claims.Expected expected(State state, String nonce) {
-        return new Claims.Expected(state.clientUuid, nonce, config.organizationId, config.handshakeCode);
+    /** {@code nonce} is {@code null} for an authorization that was checked with it before. */
+    private Claims check(String authorization, String nonce, State state) throws Distrust {
+        return Claims.check(authorization, config.vendors, new Claims.Expected(state.clientUuid, nonce, config.organizationId, config.handshakeCode));
     }
 
     /** A server took the license back. */
@@ -495,9 +441,8 @@ final class Core {
         if (grant == null || grant.isWithdrawn) {
             released(actions);
         } else if (config.servers.isEmpty()) {
-            String message = "this authorization was carried here, and no server is set: carry the report file to the license server, whose administrator "
-                + "releases the device";
-            notReleased(new LicenseException(LicenseException.NO_SERVER, message), actions);
+            notReleased(LicenseException.noServer("this authorization was carried here, and no server is set: carry the report file to the license "
+                + "server, whose administrator releases the device"), actions);
         } else {
             isLeaving = true;
             Outbox.retryFailed(state);
@@ -530,7 +475,7 @@ final class Core {
 
     private void released(Actions actions) {
         renewAt = NEVER;
-        stand(Standing.unlicensed(new LicenseException(LicenseException.NO_SERVER, GIVEN_BACK)), actions);
+        stand(Standing.unlicensed(LicenseException.noServer(GIVEN_BACK)), actions);
     }
 
     // ---- use and reports ----
@@ -563,7 +508,7 @@ final class Core {
         if (standing.isLicensed()) return standing.claims.hs;
         Grant grant = state.granted.get(config.askedFor);
         try {
-            return grant == null ? null : Claims.check(grant.authorization, config.vendors, expected(state, null)).hs;
+            return grant == null ? null : check(grant.authorization, null, state).hs;
         } catch (Distrust distrust) {
             return null;
         }
@@ -612,45 +557,24 @@ final class Core {
         this.now = now;
         Actions actions = new Actions();
         try {
-            if (!isAuthorizeAnswer(answer)) throw new Distrust(Distrust.Reason.MALFORMED);
+            if (!AuthorizeRequest.isAnswer(answer)) throw new Distrust(Distrust.Reason.MALFORMED);
             String nonce = state.pending.get(config.askedFor);
-            Claims claims = Claims.check(answer.getString("authorization"), config.vendors, expected(state, nonce == null ? "" : nonce));
+            Claims claims = check(answer.getString("authorization"), nonce == null ? "" : nonce, state);
             claims.checkTime(Math.max(time.tell(now), claims.iat));
             accept(answer, claims, "", state, actions);
         } catch (Distrust distrust) {
-            throw new LicenseException(LicenseException.NOT_GENUINE, distrust.getMessage() + ": carry the answer to the last request that this device wrote");
+            String carry = ": carry the answer to the last request that this device wrote";
+            throw new LicenseException(LicenseException.NOT_GENUINE, distrust.getMessage() + carry);
         }
         keepTime(state);
         return actions;
     }
 
-    /**
-     * Everything that was done and not acknowledged, to be carried to the server: what was done under
-     * this grant first, then what was done under others, before settings were changed or by other
-     * applications of the device. {@code null} when there is nothing.
-     */
+    /** Everything that was done and not acknowledged, to be carried to the server; {@code null} when there is nothing. */
     JsonObject carriedReports(State state, SiteTime.Moment now) {
         time.merge(state.time, now);
         long stamp = time.stamp(now);
         Counting.close(state, stamp, stamp);
-        List<String> names = new ArrayList<>(state.granted.keySet());
-        if (names.remove(config.askedFor)) names.add(0, config.askedFor);
-        JsonArray groups = new JsonArray();
-        for (String name : names) {
-            List<UsageReport> reports = new ArrayList<>();
-            for (StoredReport stored : state.stored()) if (stored.grant.equals(name)) reports.add(stored.report);
-            JsonObject group = new JsonObject();
-            group.put("authorization", state.granted.get(name).authorization);
-            group.put("reports", UsageReport.toJson(reports));
-            if (!reports.isEmpty()) groups.add(group);
-        }
-        if (groups.isEmpty()) return null;
-        JsonObject request = new JsonObject();
-        request.put("client_uuid", state.clientUuid);
-        request.putAll(groups.getObject(0));
-        groups.remove(0);
-        if (!groups.isEmpty()) request.put("further", groups);
-        state.tellSeen(request);
-        return request;
+        return Outbox.carriedReports(state, config.askedFor);
     }
 }

@@ -27,7 +27,10 @@ final class Counting {
 
     private Counting() {}
 
-    /** Adds use to the open reports. What one report cannot hold goes into a further one. {@code instances} is how many all processes of the machine hold. */
+    /**
+     * Adds use to the open reports. What one report cannot hold goes into a further one.
+     * {@code instances} is how many all processes of the machine hold.
+     */
     static void add(State state, Counts counts, String grant, String handshakeCode, String product, int instances) {
         for (Map.Entry<UsageReport.Key, Map<String, Long>> each : counts.byKey.entrySet()) {
             for (Map.Entry<String, Long> type : each.getValue().entrySet()) {
@@ -48,8 +51,8 @@ final class Counting {
     private static UsageReport findOpen(State state, UsageReport.Key key, String type, String grant, String handshakeCode, String product) {
         for (State.OpenReport open : state.open) {
             UsageReport report = open.report;
-            boolean isSame = open.grant.equals(grant) && report.key.equals(key) && report.handshakeCode.equals(handshakeCode) && report.product.equals(product);
-            if (isSame && room(report, type) > 0) return report;
+            boolean isUnder = open.grant.equals(grant) && report.handshakeCode.equals(handshakeCode) && report.product.equals(product);
+            if (isUnder && report.key.equals(key) && room(report, type) > 0) return report;
         }
         UsageReport report = new UsageReport(Texts.reportId(key.slot), key, handshakeCode, product, new TreeMap<String, Long>(), 1);
         state.open.add(new State.OpenReport(report, grant));

@@ -61,19 +61,33 @@ final class Folder {
     /** Opens the folder, and makes it if it is missing. */
     Folder(File path) throws LicenseException {
         this.path = path;
+        LockFile[] opened = new LockFile[3];
+        boolean isDone = false;
         try {
             make();
-            lock = LockFile.open(new File(path, "lock"));
-            asking = LockFile.open(new File(path, "asking"));
+            lock = opened[0] = LockFile.open(new File(path, "lock"));
+            asking = opened[1] = LockFile.open(new File(path, "asking"));
             lock.lock();
             try {
-                alive = LockFile.open(sessionFile(session));
+                alive = opened[2] = LockFile.open(sessionFile(session));
                 alive.lock();
             } finally {
                 lock.unlock();
             }
+            isDone = true;
         } catch (IOException error) {
             throw unusable(error);
+        } finally {
+            for (LockFile each : isDone ? new LockFile[0] : opened) closeQuietly(each);
+        }
+    }
+
+    /** The system closes what is left when the process ends. */
+    private static void closeQuietly(LockFile file) {
+        try {
+            if (file != null) file.close();
+        } catch (IOException error) {
+            // As above.
         }
     }
 
@@ -181,15 +195,10 @@ final class Folder {
 
     /** Lets others know that this one is gone. */
     void leave() {
-        try {
-            alive.unlock();
-            alive.close();
-            sessionFile(session).delete();
-            asking.close();
-            lock.close();
-        } catch (IOException error) {
-            // The system closes what is left when the process ends, and then others remove it.
-        }
+        closeQuietly(alive);
+        sessionFile(session).delete();
+        closeQuietly(asking);
+        closeQuietly(lock);
     }
 
     // ---- reading ----

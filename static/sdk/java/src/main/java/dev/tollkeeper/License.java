@@ -5,7 +5,6 @@ import java.io.File;
 import java.util.Collections;
 import java.util.Date;
 import java.util.List;
-import java.util.concurrent.Callable;
 import java.util.concurrent.Future;
 
 /**
@@ -50,7 +49,8 @@ public final class License implements AutoCloseable {
             return;
         }
         if (config.isHardwareBound && machine == null) {
-            throw LicenseException.settings("uuidMethod is hardware, but this machine's system tells no id (/etc/machine-id): use random, or give it one");
+            throw LicenseException.settings("uuidMethod is hardware, but this machine's system tells no id (/etc/machine-id): use random, or give it "
+                + "one");
         }
         keys = null;
         keyStatus = null;
@@ -67,8 +67,8 @@ public final class License implements AutoCloseable {
     }
 
     private List<ProductKeys.Key> checkKeys(List<String> modules) throws LicenseException {
-        ProductKeys.Request request = new ProductKeys.Request(config.product, config.productVersion, config.edition, config.deploymentType, modules, machine, null);
-        return ProductKeys.check(keys, request, SiteTime.Moment.now().local);
+        return ProductKeys.check(keys, new ProductKeys.Request(config.product, config.productVersion, config.edition, config.deploymentType, modules,
+            machine, null), SiteTime.Moment.now().local);
     }
 
     // ---- getting it ----
@@ -217,7 +217,7 @@ public final class License implements AutoCloseable {
     }
 
     private void checkOpen() throws LicenseException {
-        if (isClosed) throw new LicenseException(LicenseException.NO_SERVER, "this license was closed: initialize again to take one");
+        if (isClosed) throw LicenseException.closed();
     }
 
     /**
@@ -480,7 +480,7 @@ public final class License implements AutoCloseable {
     public static CarriedText requestByHand(LicenseSettings settings) throws LicenseException {
         try (License license = new License(settings, null)) {
             if (license.worker == null) throw LicenseException.settings("productKey is set: product keys need no request");
-            JsonObject request = license.worker.with(state -> license.worker.core().request("", state));
+            JsonObject request = license.worker.with(state -> AuthorizeRequest.of(license.config, "", state));
             String summary = "Tollkeeper authorization request of device " + request.getString("client_uuid") + " for '" + license.config.product
                 + "'\nOn the server: tollkeeper device authorize-file FILE --out ANSWER";
             return Carried.REQUEST.write(request, summary);
@@ -525,7 +525,7 @@ public final class License implements AutoCloseable {
      */
     public static Future<Void> importAuthorizationAsync(LicenseSettings settings, String authorization, LicenseCallback<Void> callback) {
         LicenseSettings copy = new LicenseSettings(settings);
-        return Async.run(asCallable(() -> importAuthorization(copy, authorization)), copy.executor(), callback);
+        return Async.run((Async.Action) () -> importAuthorization(copy, authorization), copy.executor(), callback);
     }
 
     /**
@@ -541,7 +541,8 @@ public final class License implements AutoCloseable {
         worker.flush();
         JsonObject request = worker.with(state -> worker.core().carriedReports(state, SiteTime.Moment.now()));
         if (request == null) return null;
-        String summary = "Tollkeeper usage reports of device " + request.getString("client_uuid") + "\nOn the server: tollkeeper device import-reports FILE";
+        String summary = "Tollkeeper usage reports of device " + request.getString("client_uuid")
+            + "\nOn the server: tollkeeper device import-reports FILE";
         return Carried.REPORTS.write(request, summary);
     }
 
@@ -581,18 +582,7 @@ public final class License implements AutoCloseable {
         return Async.run(() -> importReceipt(receipt), config.executor, callback);
     }
 
-    private interface Action {
-        void run() throws LicenseException;
-    }
-
-    private static Callable<Void> asCallable(Action action) {
-        return () -> {
-            action.run();
-            return null;
-        };
-    }
-
-    private Future<Void> later(Action action, LicenseCallback<Void> callback) {
-        return Async.run(asCallable(action), config.executor, callback);
+    private Future<Void> later(Async.Action action, LicenseCallback<Void> callback) {
+        return Async.run(action, config.executor, callback);
     }
 }

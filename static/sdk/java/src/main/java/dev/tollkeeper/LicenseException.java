@@ -58,6 +58,14 @@ public final class LicenseException extends Exception {
         return new LicenseException(SETTINGS, message);
     }
 
+    static LicenseException noServer(String message) {
+        return new LicenseException(NO_SERVER, message);
+    }
+
+    static LicenseException closed() {
+        return noServer("this license was closed: initialize again to take one");
+    }
+
     /** Whatever was thrown, as what applications handle. */
     static LicenseException of(Throwable error) {
         if (error instanceof LicenseException) return (LicenseException) error;

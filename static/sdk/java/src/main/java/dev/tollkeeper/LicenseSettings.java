@@ -23,9 +23,10 @@ import java.util.concurrent.Executor;
  */
 public final class LicenseSettings {
     /** The names that {@link #set} takes. */
-    public static final List<String> NAMES = Collections.unmodifiableList(Arrays.asList("vendorPublicKey", "licenseKey", "mainServerURL", "standbyServerURL",
-        "organizationId", "handshakeCode", "sessionPassword", "certificateAuthority", "productKey", "product", "productVersion", "edition", "deploymentType",
-        "limitedModules", "chargeWay", "instances", "maxBufferDays", "uuidMethod", "dataFolder", "applicationId", "processName", "sealed", "flushSeconds"));
+    public static final List<String> NAMES = Collections.unmodifiableList(Arrays.asList("vendorPublicKey", "licenseKey", "mainServerURL",
+        "standbyServerURL", "organizationId", "handshakeCode", "sessionPassword", "certificateAuthority", "productKey", "product", "productVersion",
+        "edition", "deploymentType", "limitedModules", "chargeWay", "instances", "maxBufferDays", "uuidMethod", "dataFolder", "applicationId",
+        "processName", "sealed", "flushSeconds"));
 
     private final Map<String, String> values = new LinkedHashMap<>();
     private Executor executor;

@@ -1,5 +1,6 @@
 package dev.tollkeeper;
 
+import com.grack.nanojson.JsonArray;
 import com.grack.nanojson.JsonObject;
 import java.io.ByteArrayOutputStream;
 import java.io.EOFException;
@@ -153,7 +154,8 @@ final class Link {
         Reply reply = send("GET", SERVER, null, null, trusted);
         if (reply.isBusy()) throw busy(reply);
         JsonObject told = Json.parse(reply.body);
-        for (Object text : told == null || told.getArray("certificates") == null ? new com.grack.nanojson.JsonArray() : told.getArray("certificates")) {
+        JsonArray certificates = told == null ? null : told.getArray("certificates");
+        for (Object text : certificates == null ? new JsonArray() : certificates) {
             try {
                 ServerCertificate certificate = ServerCertificate.verify(String.valueOf(text), config.vendors);
                 boolean isOurs = config.organizationId == null || config.organizationId.equals(certificate.organizationId);
@@ -172,7 +174,8 @@ final class Link {
 
     private Reply send(String method, String path, String contentType, byte[] body, SSLSocketFactory sockets) throws Trouble {
         try {
-            // No proxy: the license server stands on the site's own network. No redirects: they would carry a handshake code to a server nobody named.
+            // No proxy: the license server stands on the site's own network. No redirects: they would carry a handshake code to a server that
+            // nobody named.
             HttpURLConnection connection = (HttpURLConnection) new URL(url + path).openConnection(Proxy.NO_PROXY);
             if (isEncrypted && sockets != null) ((HttpsURLConnection) connection).setSSLSocketFactory(sockets);
             if (isEncrypted && sockets != null && sockets != trusted) ((HttpsURLConnection) connection).setHostnameVerifier((host, tls) -> true);
@@ -197,7 +200,7 @@ final class Link {
             String mend = "give the license key that the server shows now, or certificateAuthority";
             throw new Trouble(LicenseException.NOT_TRUSTED, "its certificate is not trusted (" + error.getMessage() + "): " + mend, 0);
         } catch (IOException error) {
-            throw new Trouble(LicenseException.NO_SERVER, "it cannot be reached (" + (error.getMessage() == null ? error : error.getMessage()) + ")", 0);
+            throw new Trouble(LicenseException.NO_SERVER, "it cannot be reached (" + error + ")", 0);
         }
     }
 

@@ -50,8 +50,8 @@ final class Outbox {
             List<String> accepted = Json.texts(json, "accepted");
             List<String> duplicate = Json.texts(json, "duplicate");
             List<JsonObject> rejected = Json.objects(json, "rejected");
-            boolean isGood = accepted != null && duplicate != null && rejected != null && json.isString("origin") && Json.whole(json, "sequence") != null
-                && json.getObject("safe") != null;
+            boolean isGood = accepted != null && duplicate != null && rejected != null && json.isString("origin")
+                && Json.whole(json, "sequence") != null && json.getObject("safe") != null;
             return isGood ? new Answer(json, accepted, duplicate, rejected) : null;
         }
     }
@@ -81,6 +81,33 @@ final class Outbox {
         batch.request.put("reports", reports);
         state.tellSeen(batch.request);
         return batch;
+    }
+
+    /**
+     * Everything that was done and not acknowledged, to be carried to the server: what was done under
+     * {@code ours} first, then what was done under others, before settings were changed or by other
+     * applications of the device. {@code null} when there is nothing.
+     */
+    static JsonObject carriedReports(State state, String ours) {
+        List<String> names = new ArrayList<>(state.granted.keySet());
+        if (names.remove(ours)) names.add(0, ours);
+        JsonArray groups = new JsonArray();
+        for (String name : names) {
+            List<UsageReport> reports = new ArrayList<>();
+            for (StoredReport stored : state.stored()) if (stored.grant.equals(name)) reports.add(stored.report);
+            JsonObject group = new JsonObject();
+            group.put("authorization", state.granted.get(name).authorization);
+            group.put("reports", UsageReport.toJson(reports));
+            if (!reports.isEmpty()) groups.add(group);
+        }
+        if (groups.isEmpty()) return null;
+        JsonObject request = new JsonObject();
+        request.put("client_uuid", state.clientUuid);
+        request.putAll(groups.getObject(0));
+        groups.remove(0);
+        if (!groups.isEmpty()) request.put("further", groups);
+        state.tellSeen(request);
+        return request;
     }
 
     /** A server took the submission. */

@@ -63,7 +63,8 @@ final class ProductKeys {
             Long to = Times.parse(body.getString("valid_to"));
             List<String> types = Json.texts(body, "deployment_types");
             boolean isGood = "1".equals(body.get("product_key_version")) && id != null && id > 0 && !body.getString("product", "").isEmpty()
-                && areWords(Json.texts(body, "editions")) && areWords(Json.texts(body, "modules")) && types != null && Config.DEPLOYMENT_TYPES.containsAll(types)
+                && areWords(Json.texts(body, "editions")) && areWords(Json.texts(body, "modules"))
+                && types != null && Config.DEPLOYMENT_TYPES.containsAll(types)
                 && (!body.has("versions") || body.isString("versions")) && from != null && to != null && from < to
                 && (body.get("machine") == null || Texts.isUuid(body.getString("machine")))
                 && (body.get("domain") == null || !body.getString("domain", "").isEmpty());
@@ -83,7 +84,8 @@ final class ProductKeys {
         Misfit(int rank, int code, Key key, String expected, String given) {
             this.rank = rank;
             String what = "product key " + key.id + ": " + LicenseException.titleOf(code);
-            refusal = new LicenseException(code, what + " (expected " + expected + ", given " + (given == null || given.isEmpty() ? "none given" : given) + ")");
+            String told = given == null || given.isEmpty() ? "none given" : given;
+            refusal = new LicenseException(code, what + " (expected " + expected + ", given " + told + ")");
         }
     }
 
@@ -119,7 +121,8 @@ final class ProductKeys {
         if (!jws.isSignedBy(vendor)) throw new LicenseException(LicenseException.PRODUCT_KEY, which + "was changed after signing" + again);
         Key key = Key.read(jws.body);
         if (key != null) return key;
-        throw new LicenseException(LicenseException.PRODUCT_KEY, which + "says something that this version of the client cannot read: use a newer client");
+        String newer = "says something that this version of the client cannot read: use a newer client";
+        throw new LicenseException(LicenseException.PRODUCT_KEY, which + newer);
     }
 
     /**

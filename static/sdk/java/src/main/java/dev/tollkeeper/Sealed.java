@@ -65,7 +65,8 @@ final class Sealed {
         if (shared == null) throw new GeneralSecurityException("the server's sealing key is none");
         byte[] kem = expand(KEM_SUITE, extract(KEM_SUITE, EMPTY, "eae_prk", shared), "shared_secret", Texts.concat(enc, recipient), 32);
         byte[] info = Texts.utf8("tollkeeper sealed v1 " + path);
-        byte[] schedule = Texts.concat(new byte[] {0}, extract(HPKE_SUITE, EMPTY, "psk_id_hash", EMPTY), extract(HPKE_SUITE, EMPTY, "info_hash", info));
+        byte[] pskHash = extract(HPKE_SUITE, EMPTY, "psk_id_hash", EMPTY);
+        byte[] schedule = Texts.concat(new byte[] {0}, pskHash, extract(HPKE_SUITE, EMPTY, "info_hash", info));
         byte[] secret = extract(HPKE_SUITE, kem, "secret", EMPTY);
         byte[] key = expand(HPKE_SUITE, secret, "key", schedule, 16);
         byte[] nonce = expand(HPKE_SUITE, secret, "base_nonce", schedule, 12);

@@ -50,7 +50,8 @@ final class SiteTime {
         }
 
         static Kept read(JsonObject json) {
-            return json.isEmpty() ? NOTHING : new Kept(Json.needWhole(json, "last_site"), Json.needWhole(json, "last_local"), Json.needWhole(json, "skew"),
+            if (json.isEmpty()) return NOTHING;
+            return new Kept(Json.needWhole(json, "last_site"), Json.needWhole(json, "last_local"), Json.needWhole(json, "skew"),
                 Json.needWhole(json, "learned"), Json.needWhole(json, "proven"));
         }
 

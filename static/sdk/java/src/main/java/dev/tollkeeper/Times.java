@@ -24,7 +24,8 @@ final class Times {
         for (int at = 0; at < 6; at++) parts[at] = Integer.parseInt(found.group(at + 1));
         int year = parts[0];
         boolean isLeap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
-        boolean isDay = parts[1] >= 1 && parts[1] <= 12 && parts[2] >= 1 && parts[2] <= MONTH_DAYS[parts[1] - 1] && (isLeap || parts[1] != 2 || parts[2] < 29);
+        boolean isMonth = parts[1] >= 1 && parts[1] <= 12;
+        boolean isDay = isMonth && parts[2] >= 1 && parts[2] <= MONTH_DAYS[parts[1] - 1] && (isLeap || parts[1] != 2 || parts[2] < 29);
         if (!isDay || parts[3] > 23 || parts[4] > 59 || parts[5] > 59) return null;
         long offset = 0;
         if (found.group(7) != null) {
@@ -60,7 +61,8 @@ final class Times {
         long ofYear = ofEra - (365 * yearOfEra + yearOfEra / 4 - yearOfEra / 100);
         long month = (5 * ofYear + 2) / 153;
         long inMonth = ofYear - (153 * month + 2) / 5 + 1;
-        return String.format(Locale.ROOT, "%04d-%02d-%02d", yearOfEra + era * 400 + (month < 10 ? 0 : 1), month < 10 ? month + 3 : month - 9, inMonth);
+        long year = yearOfEra + era * 400 + (month < 10 ? 0 : 1);
+        return String.format(Locale.ROOT, "%04d-%02d-%02d", year, month < 10 ? month + 3 : month - 9, inMonth);
     }
 
     private static long dayOf(int year, int month, int day) {

@@ -2,10 +2,8 @@ package dev.tollkeeper;
 
 import java.io.File;
 import java.util.ArrayDeque;
-import java.util.ArrayList;
 import java.util.Deque;
 import java.util.HashMap;
-import java.util.List;
 import java.util.Map;
 import java.util.concurrent.locks.ReentrantLock;
 
@@ -23,6 +21,7 @@ final class Worker {
     private static final long PATIENCE_MS = 5_000;
     /** How often it looks. */
     private static final long LOOK_MS = 50;
+    private static final long AT_ONCE = Long.MIN_VALUE;
     /** Between tries of what failed for no known reason. */
     private static final long PAUSE_MS = 1_000;
 
@@ -37,13 +36,8 @@ final class Worker {
         }
     }
 
-    /** Something for the listener. */
-    private interface News {
-        void tell(LicenseListener listener);
-    }
-
     private final Config config;
-    private final LicenseListener listener;
+    private final Notices notices;
 
     private final ReentrantLock served = new ReentrantLock();
     private final Core core;
@@ -65,7 +59,6 @@ final class Worker {
     private int othersHold;
     private boolean hasCounted;
     private final Deque<Wish> wishes = new ArrayDeque<>();
-    private final Deque<News> news = new ArrayDeque<>();
     private boolean isClosing;
 
     private Thread keeper;
@@ -74,7 +67,7 @@ final class Worker {
 
     Worker(Config config, File path, String bound, LicenseListener listener) throws LicenseException {
         this.config = config;
-        this.listener = listener;
+        notices = new Notices(listener, config.executor, this::wake);
         folder = new Folder(path);
         try {
             core = folder.with(state -> {
@@ -156,9 +149,9 @@ final class Worker {
 
     void check(String module) throws LicenseException {
         synchronized (monitor) {
-            if (isClosing) throw new LicenseException(LicenseException.NO_SERVER, "this license was closed: initialize again to take one");
+            if (isClosing) throw LicenseException.closed();
             if (!status.isLicensed()) throw status.getError().again();
-            if (time.tell(SiteTime.Moment.now()) >= claims.exp) throw Core.ended(claims, status.getFailures());
+            if (time.tell(SiteTime.Moment.now()) >= claims.exp) throw Reasons.ended(claims, status.getFailures());
             if (module == null) return;
             for (Claims.Item item : claims.itemsFor(config.product)) if (Texts.permits(item.modules, module)) return;
             throw new LicenseException(204, "the module '" + module + "' of '" + config.product
@@ -169,7 +162,7 @@ final class Worker {
     /** {@code unit} and {@code at} may be {@code null}: what the license is about, and now. */
     void record(String type, long count, String unit, String module, Long at) throws LicenseException {
         synchronized (monitor) {
-            if (isClosing) throw new LicenseException(LicenseException.NO_SERVER, "this license was closed: initialize again to go on counting");
+            if (isClosing) throw LicenseException.closed();
             if (!status.isLicensed() && !hasCounted && claims == null) throw status.getError().again();
             SiteTime.Moment now = SiteTime.Moment.now();
             // By the device's clock it was so long ago; by the site's as well.
@@ -192,7 +185,7 @@ final class Worker {
     void hold(int more) throws LicenseException {
         served.lock();
         try {
-            if (isGone) throw new LicenseException(LicenseException.NO_SERVER, "this license was closed: initialize again to take one");
+            if (isGone) throw LicenseException.closed();
             int before;
             int granted;
             boolean isCounting;
@@ -232,7 +225,7 @@ final class Worker {
     private Wish wish(Event event) throws LicenseException {
         Wish wish = new Wish(event);
         synchronized (monitor) {
-            if (isClosing) throw new LicenseException(LicenseException.NO_SERVER, "this license was closed: initialize again to take one");
+            if (isClosing) throw LicenseException.closed();
             wishes.add(wish);
             monitor.notifyAll();
         }
@@ -245,7 +238,7 @@ final class Worker {
                 while (!wish.isDone) monitor.wait();
             } catch (InterruptedException interrupted) {
                 Thread.currentThread().interrupt();
-                throw new LicenseException(LicenseException.NO_SERVER, "this thread was interrupted while it waited for the license servers");
+                throw LicenseException.noServer("this thread was interrupted while it waited for the license servers");
             }
         }
         if (wish.error != null) throw wish.error.again();
@@ -255,7 +248,7 @@ final class Worker {
     <T> T with(Folder.Work<T> work) throws LicenseException {
         served.lock();
         try {
-            if (isGone) throw new LicenseException(LicenseException.NO_SERVER, "this license was closed: initialize again to take one");
+            if (isGone) throw LicenseException.closed();
             return folder.with(work);
         } finally {
             served.unlock();
@@ -378,11 +371,11 @@ final class Worker {
     /** Whether it was the last one. Wishes stay in the list until they are answered. */
     private boolean takeTurn() {
         boolean isLast = waitForWork();
-        tellNews();
+        notices.tell();
         for (Wish wish = nextWish(); wish != null; wish = nextWish()) answer(wish, askServers(wish.event));
         // What went wrong was told as a warning.
-        if (!isLast && isCoreDue()) askServers(new Event.Tick());
-        tellNews();
+        if (!isLast && wakeAt() == AT_ONCE) askServers(new Event.Tick());
+        notices.tell();
         return isLast;
     }
 
@@ -401,10 +394,11 @@ final class Worker {
         }
     }
 
-    private boolean isCoreDue() {
+    /** When there is something to do, in site time. */
+    private long wakeAt() {
         served.lock();
         try {
-            return core.isDue(SiteTime.Moment.now());
+            return core.isDue(SiteTime.Moment.now()) ? AT_ONCE : core.wakeAt();
         } finally {
             served.unlock();
         }
@@ -422,16 +416,9 @@ final class Worker {
     /** Sleeps until there is something to do. Whether it is for the last time. */
     private boolean waitForWork() {
         while (true) {
-            boolean isDueNow = isCoreDue();
-            long wakeAt;
-            served.lock();
-            try {
-                wakeAt = core.wakeAt();
-            } finally {
-                served.unlock();
-            }
+            long wakeAt = wakeAt();
             synchronized (monitor) {
-                if (isDueNow || isClosing || !wishes.isEmpty() || !news.isEmpty()) return isClosing;
+                if (wakeAt == AT_ONCE || isClosing || !wishes.isEmpty() || !notices.isEmpty()) return isClosing;
                 long left = wakeAt - time.tell(SiteTime.Moment.now());
                 sleep(Math.min(Math.max(left, 1), NAP_SECONDS) * 1_000);
             }
@@ -472,7 +459,7 @@ final class Worker {
         }
         if (event instanceof Event.Start) return step(new Event.Occupied());
         if (event instanceof Event.Release) {
-            return new LicenseException(LicenseException.NO_SERVER, "another process of this machine asks the servers just now: give the license back again");
+            return LicenseException.noServer("another process of this machine asks the servers just now: give the license back again");
         }
         // The other one asks for the device: what it learns is read next time.
         pause(4 * LOOK_MS);
@@ -505,7 +492,7 @@ final class Worker {
         for (Event next = event; next != null;) {
             Turn turn = decide(next);
             if (turn.actions.notReleased != null) outcome = turn.actions.notReleased;
-            tellNews();
+            notices.tell();
             Actions.Ask ask = turn.actions.ask;
             if (ask == null) return outcome;
             Link link = links.get(ask.server);
@@ -532,11 +519,9 @@ final class Worker {
             warnOfDamage();
             served.unlock();
         }
-        synchronized (monitor) {
-            LicenseStatus told = status;
-            if (turn.actions.isChanged) news.add(listener -> listener.licenseChanged(told));
-            for (ReportOutcome outcome : turn.actions.reported) news.add(listener -> listener.reportSent(outcome));
-        }
+        LicenseStatus told = status();
+        if (turn.actions.isChanged) notices.add(listener -> listener.licenseChanged(told));
+        for (ReportOutcome outcome : turn.actions.reported) notices.add(listener -> listener.reportSent(outcome));
         return turn;
     }
 
@@ -571,40 +556,18 @@ final class Worker {
 
     private void warnOfDamage() {
         for (String path : folder.takeDamaged()) {
-            warn(new LicenseException(LicenseException.CACHE, "a file of the data folder was damaged, and put aside as " + path + ": what was in it is lost"));
+            String message = "a file of the data folder was damaged, and put aside as " + path + ": what was in it is lost";
+            warn(new LicenseException(LicenseException.CACHE, message));
         }
     }
 
-    void warn(LicenseException error) {
+    private void warn(LicenseException error) {
+        notices.add(new Notices.Warning(error));
+    }
+
+    private void wake() {
         synchronized (monitor) {
-            news.add(listener -> listener.warning(error));
             monitor.notifyAll();
-        }
-    }
-
-    /** Calls the listener, while nothing is locked: whatever it does with the license works. */
-    private void tellNews() {
-        List<News> told = new ArrayList<>();
-        synchronized (monitor) {
-            told.addAll(news);
-            news.clear();
-        }
-        for (News each : told) {
-            if (listener == null) continue;
-            if (config.executor == null) tell(each);
-            else config.executor.execute(() -> tell(each));
-        }
-    }
-
-    private void tell(News each) {
-        try {
-            each.tell(listener);
-        } catch (RuntimeException error) {
-            // As for any exception that nobody catches; the license goes on.
-            Thread thread = Thread.currentThread();
-            Thread.UncaughtExceptionHandler handler = Thread.getDefaultUncaughtExceptionHandler();
-            if (handler != null) handler.uncaughtException(thread, error);
-            else error.printStackTrace();
         }
     }
 }
