@@ -133,7 +133,8 @@ public final class Driver implements LicenseListener {
     public void licenseChanged(LicenseStatus status) {
         LicenseException error = status.getError();
         long expiresAt = status.getExpiresAt() == null ? 0 : status.getExpiresAt().getTime() / 1_000;
-        output.println("event changed " + (error == null ? 0 : error.getSdkCode()) + " " + expiresAt + " " + (error == null ? "" : error.getMessage()));
+        String told = error == null ? "0 " + expiresAt + " " : error.getSdkCode() + " " + expiresAt + " " + error.getMessage();
+        output.println("event changed " + told);
     }
 
     @Override

@@ -42,7 +42,8 @@ final class Sandbox implements AutoCloseable {
     }
 
     private void begin(String secure, String plain) throws IOException {
-        process = new ProcessBuilder(program(), "sandbox", "--data", data.toString(), "--listen", secure, "--http", plain).redirectErrorStream(true).start();
+        ProcessBuilder command = new ProcessBuilder(program(), "sandbox", "--data", data.toString(), "--listen", secure, "--http", plain);
+        process = command.redirectErrorStream(true).start();
         BufferedReader output = new BufferedReader(new InputStreamReader(process.getInputStream(), StandardCharsets.UTF_8));
         StringBuilder said = new StringBuilder();
         for (String line = output.readLine(); ; line = output.readLine()) {
@@ -147,6 +148,7 @@ final class Sandbox implements AutoCloseable {
 
     /** Settings of an application by its license key. */
     LicenseSettings settings(Path folder) {
-        return new LicenseSettings().setLicenseKey(licenseKey()).setVendorPublicKey(vendorPublicKey()).setProduct("dbr").setDataFolder(folder.toFile());
+        LicenseSettings settings = new LicenseSettings().setLicenseKey(licenseKey()).setVendorPublicKey(vendorPublicKey());
+        return settings.setProduct("dbr").setDataFolder(folder.toFile());
     }
 }
