@@ -13,6 +13,7 @@ import java.io.PrintStream;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Paths;
+import java.util.concurrent.locks.LockSupport;
 
 /**
  * Does what it is told, one line at a time, through the library: the tests tell it. Each command is
@@ -113,10 +114,35 @@ public final class Driver implements LicenseListener {
             case "import-receipt":
                 license.importReceipt(read(line.substring("import-receipt ".length())));
                 return "0";
+            case "work":
+                return work(first != null);
             case "seen":
                 return deduplicator.isNew("QR", rest, Long.parseLong(first)) ? "1" : "0";
             default:
                 return "-1 what is '" + command + "'?";
+        }
+    }
+
+    /** A byte for every unit before it is counted, with idle times in between, until somebody kills us. */
+    private String work(boolean isRenewing) throws LicenseException {
+        Thread renewing = new Thread(this::renewForEver);
+        renewing.setDaemon(true);
+        if (isRenewing) renewing.start();
+        for (int done = 1; ; done++) {
+            output.print('+');
+            output.flush();
+            license.record("QR Code");
+            LockSupport.parkNanos(done % 200 == 0 ? 1_200_000_000 : 500_000);
+        }
+    }
+
+    private void renewForEver() {
+        while (true) {
+            try {
+                license.renew();
+            } catch (LicenseException error) {
+                // As long as it counts.
+            }
         }
     }
 

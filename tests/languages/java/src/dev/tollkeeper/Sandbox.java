@@ -127,8 +127,8 @@ final class Sandbox implements AutoCloseable {
     }
 
     /** Devices that reported. */
-    long devices() throws Exception {
-        return Json.whole(usage(CODE), "devices");
+    long devices(String code) throws Exception {
+        return Json.whole(usage(code), "devices");
     }
 
     private JsonObject usage(String code) throws Exception {

@@ -8,13 +8,10 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.sun.net.httpserver.HttpServer;
 import dev.tollkeeper.internal.nanojson.JsonObject;
-import java.io.BufferedReader;
 import java.io.File;
-import java.io.InputStreamReader;
 import java.net.HttpURLConnection;
 import java.net.InetSocketAddress;
 import java.net.URL;
-import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -130,7 +127,7 @@ class ScenariosTest {
         later.renew();
         later.close();
         licensed(settings).report();
-        assertEquals(List.of(13L, 1L), List.of(server.total(), server.devices()));
+        assertEquals(List.of(13L, 1L), List.of(server.total(), server.devices(Sandbox.CODE)));
     }
 
     @Test
@@ -467,73 +464,5 @@ class ScenariosTest {
         assertTrue(Thread.interrupted());
         license.report();
         assertEquals(4, server.total());
-    }
-
-    /** A process of Driver.java. */
-    private static final class Driver implements AutoCloseable {
-        final Process process;
-        final BufferedReader output;
-
-        Driver() throws Exception {
-            String java = Path.of(System.getProperty("java.home"), "bin/java").toString();
-            String source = Path.of(System.getProperty("tollkeeper.root"), "tests/languages/java/Driver.java").toString();
-            ProcessBuilder command = new ProcessBuilder(java, "-cp", System.getProperty("tollkeeper.jar"), source);
-            process = command.redirectError(ProcessBuilder.Redirect.INHERIT).start();
-            output = new BufferedReader(new InputStreamReader(process.getInputStream(), StandardCharsets.UTF_8));
-        }
-
-        String tell(String command) throws Exception {
-            process.getOutputStream().write(Texts.utf8(command + "\n"));
-            process.getOutputStream().flush();
-            for (String line = output.readLine(); ; line = output.readLine()) {
-                if (line == null) throw new AssertionError("it ended at '" + command + "'");
-                if (!line.startsWith("event ")) return line;
-            }
-        }
-
-        void done(String command) throws Exception {
-            String answer = tell(command);
-            assertTrue(answer.equals("0") || answer.startsWith("0 "), command + ": " + answer);
-        }
-
-        @Override
-        public void close() throws Exception {
-            process.getOutputStream().close();
-            assertEquals(0, process.waitFor());
-        }
-    }
-
-    @Test
-    void twoProcessesShareOneCache() throws Exception {
-        Sandbox server = sandbox("server");
-        Path vendor = Files.writeString(folder.resolve("vendor.pub"), server.vendorPublicKey());
-        List<Driver> drivers = List.of(afterwards(new Driver()), afterwards(new Driver()));
-        for (Driver driver : drivers) {
-            driver.done("set-file vendorPublicKey " + vendor);
-            driver.done("set licenseKey " + server.licenseKey());
-            driver.done("set product dbr");
-            driver.done("set dataFolder " + cache());
-            driver.done("initialize");
-        }
-        for (int round = 0; round < 10; round++) {
-            for (Driver driver : drivers) {
-                driver.done("record 1 QR Code");
-                driver.done("flush");
-            }
-        }
-        String[] devices = new String[2];
-        for (int at = 0; at < 2; at++) {
-            String status = drivers.get(at).tell("status").substring(2);
-            devices[at] = Json.parse(Texts.utf8(status)).getString("client_uuid");
-        }
-        assertEquals(devices[0], devices[1]);
-        drivers.get(0).done("close");
-        server.advance("10m");
-        drivers.get(1).done("renew");
-        drivers.get(1).done("close");
-        assertEquals(List.of(20L, 1L), List.of(server.total(), server.devices()));
-        assertTrue(drivers.get(0).tell("initialize").equals("0"));
-        drivers.get(0).done("release");
-        assertTrue(drivers.get(0).tell("nonsense").startsWith("-1 "));
     }
 }

@@ -42,10 +42,7 @@ final class Tls {
 
     /** Trusts this authority, by no earlier time than {@code proven}, seconds since 1970. */
     static SSLSocketFactory trusting(String pem, long proven) throws GeneralSecurityException {
-        byte[] der = singleCertificate(pem);
-        if (der == null) throw new CertificateException("the certificate authority is not exactly one certificate in PEM");
-        X509Certificate authority = (X509Certificate) CertificateFactory.getInstance("X.509").generateCertificate(new ByteArrayInputStream(der));
-        return factory(new OneAuthority(authority, proven));
+        return factory(OneAuthority.of(pem, proven));
     }
 
     /** Trusts whoever answers: for the one question whose answer proves itself. */
@@ -65,13 +62,19 @@ final class Tls {
      * time, and it trusts one authority only: so a certificate of that authority which has not begun
      * has begun.
      */
-    private static final class OneAuthority implements X509TrustManager {
+    static final class OneAuthority implements X509TrustManager {
         private final X509Certificate authority;
         private final long proven;
 
-        OneAuthority(X509Certificate authority, long proven) {
+        private OneAuthority(X509Certificate authority, long proven) {
             this.authority = authority;
             this.proven = proven;
+        }
+
+        static OneAuthority of(String pem, long proven) throws CertificateException {
+            byte[] der = singleCertificate(pem);
+            if (der == null) throw new CertificateException("the certificate authority is not exactly one certificate in PEM");
+            return new OneAuthority((X509Certificate) CertificateFactory.getInstance("X.509").generateCertificate(new ByteArrayInputStream(der)), proven);
         }
 
         @Override
