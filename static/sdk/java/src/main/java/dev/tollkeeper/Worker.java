@@ -61,8 +61,8 @@ final class Worker {
     private final Deque<Wish> wishes = new ArrayDeque<>();
     private boolean isClosing;
 
-    private Thread keeper;
-    private Thread asker;
+    private volatile Thread keeper;
+    private volatile Thread asker;
     private final Map<String, Link> links = new HashMap<>();
 
     Worker(Config config, File path, String bound, LicenseListener listener) throws LicenseException {
@@ -87,16 +87,17 @@ final class Worker {
         flush();
         // Before the thread that asks looks around: else it would ask by itself, and then once more.
         Wish first = wish(new Event.Start());
-        keeper = begin("tollkeeper-disk", this::keep);
-        asker = begin("tollkeeper", this::work);
+        keeper = thread("tollkeeper-disk", this::keep);
+        asker = thread("tollkeeper", this::work);
+        keeper.start();
+        asker.start();
         await(first);
     }
 
-    private static Thread begin(String name, Runnable life) {
+    private static Thread thread(String name, Runnable life) {
         Thread thread = new Thread(life, name);
         // A license alone does not keep a program running.
         thread.setDaemon(true);
-        thread.start();
         return thread;
     }
 
