@@ -13,6 +13,10 @@ import java.io.PrintStream;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Paths;
+import java.util.ArrayList;
+import java.util.Date;
+import java.util.List;
+import java.util.concurrent.atomic.AtomicLong;
 import java.util.concurrent.locks.LockSupport;
 
 /**
@@ -26,7 +30,9 @@ public final class Driver implements LicenseListener {
     private final PrintStream output = new PrintStream(System.out, true, StandardCharsets.UTF_8);
     private final LicenseSettings settings = new LicenseSettings();
     private final Deduplicator deduplicator = new Deduplicator();
-    private License license;
+    private volatile License license;
+    /** Whether the listener closes the license when it ends. */
+    private volatile boolean isClosing;
 
     public static void main(String[] arguments) throws IOException {
         new Driver().run();
@@ -56,8 +62,15 @@ public final class Driver implements LicenseListener {
                 settings.set(first, read(rest));
                 return "0";
             case "initialize":
+                isClosing = false;
                 license = License.initialize(settings, this);
                 return "0";
+            case "initialize-closing":
+                isClosing = true;
+                license = License.initialize(settings, this);
+                return "0";
+            case "race":
+                return "0 " + race();
             case "start":
                 license = License.start(settings, null);
                 return "0";
@@ -76,6 +89,9 @@ public final class Driver implements LicenseListener {
                 return "0";
             case "record":
                 license.record(rest, Long.parseLong(first));
+                return "0";
+            case "record-at":
+                license.record(rest, 1, null, null, new Date(Long.parseLong(first) * 1_000));
                 return "0";
             case "record-page":
                 license.record("scanned", Long.parseLong(first), "page", rest, null);
@@ -146,6 +162,32 @@ public final class Driver implements LicenseListener {
         }
     }
 
+    /** Threads count until the license is closed under them; how much that was. */
+    private long race() throws LicenseException {
+        AtomicLong counted = new AtomicLong();
+        List<Thread> threads = new ArrayList<>();
+        for (int number = 0; number < 4; number++) threads.add(new Thread(() -> countUntilClosed(counted)));
+        for (Thread each : threads) each.start();
+        license.renew();
+        license.close();
+        for (Thread each : threads) {
+            while (each.isAlive()) LockSupport.parkNanos(1_000_000);
+        }
+        return counted.get();
+    }
+
+    private void countUntilClosed(AtomicLong counted) {
+        try {
+            while (true) {
+                license.record("QR Code");
+                counted.incrementAndGet();
+                license.getStatus();
+            }
+        } catch (LicenseException error) {
+            // It is closed.
+        }
+    }
+
     private void end() {
         if (license != null) license.close();
         license = null;
@@ -161,6 +203,9 @@ public final class Driver implements LicenseListener {
         long expiresAt = status.getExpiresAt() == null ? 0 : status.getExpiresAt().getTime() / 1_000;
         String told = error == null ? "0 " + expiresAt + " " : error.getSdkCode() + " " + expiresAt + " " + error.getMessage();
         output.println("event changed " + told);
+        if (!isClosing || error == null) return;
+        license.close();
+        output.println("event closed");
     }
 
     @Override
