@@ -14,6 +14,7 @@ import java.net.InetSocketAddress;
 import java.net.URL;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.attribute.PosixFilePermissions;
 import java.util.ArrayList;
 import java.util.Collections;
 import java.util.Date;
@@ -162,6 +163,24 @@ class ScenariosTest {
         server.faults("{\"refuse\":null}");
         license.renew();
         license.check();
+    }
+
+    @Test
+    void aServerThatIsSilentIsLeftAfterItsTimeAndHoldsUpNoCount() throws Exception {
+        Sandbox server = sandbox("server");
+        License license = licensed(server.settings(cache()));
+        server.faults("{\"silent\":true}");
+        long began = System.nanoTime();
+        Future<Void> asking = license.renewAsync(null);
+        license.record("QR Code", 3);
+        license.flush();
+        license.check();
+        assertFalse(asking.isDone());
+        asking.get();
+        long seconds = (System.nanoTime() - began) / 1_000_000_000;
+        assertTrue(seconds >= 10 && seconds < 30, seconds + " s");
+        assertEquals(LicenseOrigin.KEPT, license.getStatus().getOrigin());
+        assertEquals("it did not answer in time", license.getStatus().getFailures().get(0).getMessage());
     }
 
     @Test
@@ -450,6 +469,10 @@ class ScenariosTest {
         assertTrue(Files.exists(cache().resolve("java/open.damaged")));
         Files.writeString(open, "{\"version\":2}");
         assertEquals(306, refusal(settings).getCode());
+        LicenseException error = refusal(server.settings(open));
+        assertEquals(306, error.getCode());
+        assertTrue(error.getMessage().contains(open + "/java") && error.getMessage().contains("set dataFolder"), error.getMessage());
+        assertEquals("rwx------", PosixFilePermissions.toString(Files.getPosixFilePermissions(cache().resolve("java"))));
     }
 
     @Test

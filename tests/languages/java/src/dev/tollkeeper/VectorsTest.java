@@ -9,14 +9,18 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.tollkeeper.internal.nanojson.JsonObject;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.security.GeneralSecurityException;
+import java.security.Signature;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Collections;
 import java.util.List;
+import javax.crypto.KeyAgreement;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
 
 /** The formats that all languages share, by the vectors in tests/vectors (made on the server's side). */
 class VectorsTest {
@@ -185,5 +189,28 @@ class VectorsTest {
                 }
             }
         }
+    }
+
+    /** Run by {@link #withoutThePlatformsCurves}. */
+    public static void main(String[] arguments) throws Exception {
+        assertThrows(GeneralSecurityException.class, () -> Signature.getInstance("Ed25519"));
+        assertThrows(GeneralSecurityException.class, () -> KeyAgreement.getInstance("X25519"));
+        VectorsTest vectors = new VectorsTest();
+        vectors.chains();
+        vectors.productKeys();
+        vectors.sealedBodies();
+    }
+
+    /** As on Java 8 and most Androids. */
+    @Test
+    void withoutThePlatformsCurves(@TempDir Path folder) throws Exception {
+        StringBuilder providers = new StringBuilder("security.provider.1=SUN\nsecurity.provider.2=SunJCE\n");
+        for (int number = 3; number <= 20; number++) providers.append("security.provider.").append(number).append("=\n");
+        Path file = Files.writeString(folder.resolve("providers"), providers);
+        Process process = new ProcessBuilder(Path.of(System.getProperty("java.home"), "bin/java").toString(), "-cp", System.getProperty("java.class.path"),
+            "-Djava.security.properties=" + file, "-Dtollkeeper.root=" + System.getProperty("tollkeeper.root"), VectorsTest.class.getName())
+            .redirectErrorStream(true).start();
+        String output = new String(process.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
+        assertEquals(0, process.waitFor(), output);
     }
 }

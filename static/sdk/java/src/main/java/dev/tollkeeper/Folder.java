@@ -91,15 +91,20 @@ final class Folder {
         }
     }
 
+    /** Only its owner may look inside, from the moment on in which it has its name. */
     private void make() throws IOException {
         if (path.isDirectory()) return;
-        if (!path.mkdirs() && !path.isDirectory()) throw new IOException("it cannot be made");
-        // Only its owner may look inside.
+        File made = new File(path.getPath() + "." + session);
+        if (!made.mkdirs()) throw new IOException("it cannot be made");
         for (boolean isOwnerOnly : new boolean[] {false, true}) {
-            path.setReadable(isOwnerOnly, isOwnerOnly);
-            path.setWritable(isOwnerOnly, isOwnerOnly);
-            path.setExecutable(isOwnerOnly, isOwnerOnly);
+            made.setReadable(isOwnerOnly, isOwnerOnly);
+            made.setWritable(isOwnerOnly, isOwnerOnly);
+            made.setExecutable(isOwnerOnly, isOwnerOnly);
         }
+        if (made.renameTo(path)) return;
+        // Another process was quicker.
+        made.delete();
+        if (!path.isDirectory()) throw new IOException("it cannot be made");
     }
 
     private File sessionFile(String session) {
