@@ -74,16 +74,16 @@ final class FakeSite {
     final String uuid = Texts.uuidOf(Texts.random(16), 4);
 
     Config config(Consumer<LicenseSettings> change) throws LicenseException {
-        LicenseSettings settings = new LicenseSettings().setVendorPublicKey(vendor.publicKey()).setMainServerURL(MAIN).setHandshakeCode("216998-line4")
-            .setProduct("dbr").setProcessName("test");
+        LicenseSettings settings = new LicenseSettings().setVendorPublicKey(vendor.publicKey()).setMainServerURL(MAIN).setProduct("dbr")
+            .setHandshakeCode("216998-line4").setProcessName("test");
         change.accept(settings);
         return new Config(settings);
     }
 
     /** What it grants to a request, at its time. */
     JsonObject grant(JsonObject request, long now) {
-        JsonObject item = JsonObject.builder().value("item_id", 7).value("product", "dbr").value("charge_way", "concurrent_instance").value("instances", 4)
-            .done();
+        JsonObject item = JsonObject.builder().value("item_id", 7).value("product", "dbr").value("charge_way", "concurrent_instance")
+            .value("instances", 4).done();
         JsonObject claims = JsonObject.builder().value("iss", uuid).value("sub", request.getString("client_uuid")).value("iat", now).value("nbf", now)
             .value("exp", now + 7 * Times.DAY_SECONDS).value("nonce", request.getString("nonce")).value("org", "216998").value("hs", "216998-line4")
             .value("hid", "the code").array("items").value(item).end().done();
@@ -93,8 +93,8 @@ final class FakeSite {
         JsonObject head = new JsonObject();
         head.put("svr", vendor.sign(new JsonObject(), "tk-server+jws", certificate));
         return JsonObject.builder().value("authorization", server.sign(head, "tk-authorization+jws", claims)).value("ticket", "5a")
-            .value("refresh_after", Times.text(now + Times.DAY_SECONDS)).value("report_interval_seconds", 180).value("origin", uuid).object("safe").end()
-            .done();
+            .value("refresh_after", Times.text(now + Times.DAY_SECONDS)).value("report_interval_seconds", 180).value("origin", uuid)
+            .object("safe").end().done();
     }
 
     /** Its answer to a question. */

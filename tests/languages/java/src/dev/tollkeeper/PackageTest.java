@@ -48,7 +48,8 @@ class PackageTest {
 
     /** What stands around the snippets: names of the application and of Android. */
     private static final String AROUND = "import dev.tollkeeper.*; import java.util.concurrent.*; import java.io.File;\n"
-        + "class Around { String vendorPublicKey, answer, receipt; License license; LicenseSettings settings; Context context; Iterable<Barcode> frame;\n"
+        + "class Around { String vendorPublicKey, answer, receipt; License license; LicenseSettings settings; Context context;\n"
+        + "Iterable<Barcode> frame;\n"
         + "void showToUser(String text) {}\n"
         + "interface Context { File getFilesDir(); } interface Barcode { String getFormat(); String getText(); }\n"
         + "static class Looper { static Looper getMainLooper() { return null; } }\n"

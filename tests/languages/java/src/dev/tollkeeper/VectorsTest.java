@@ -207,7 +207,8 @@ class VectorsTest {
         StringBuilder providers = new StringBuilder("security.provider.1=SUN\nsecurity.provider.2=SunJCE\n");
         for (int number = 3; number <= 20; number++) providers.append("security.provider.").append(number).append("=\n");
         Path file = Files.writeString(folder.resolve("providers"), providers);
-        Process process = new ProcessBuilder(Path.of(System.getProperty("java.home"), "bin/java").toString(), "-cp", System.getProperty("java.class.path"),
+        String java = Path.of(System.getProperty("java.home"), "bin/java").toString();
+        Process process = new ProcessBuilder(java, "-cp", System.getProperty("java.class.path"),
             "-Djava.security.properties=" + file, "-Dtollkeeper.root=" + System.getProperty("tollkeeper.root"), VectorsTest.class.getName())
             .redirectErrorStream(true).start();
         String output = new String(process.getInputStream().readAllBytes(), StandardCharsets.UTF_8);

@@ -74,7 +74,8 @@ final class Tls {
         static OneAuthority of(String pem, long proven) throws CertificateException {
             byte[] der = singleCertificate(pem);
             if (der == null) throw new CertificateException("the certificate authority is not exactly one certificate in PEM");
-            return new OneAuthority((X509Certificate) CertificateFactory.getInstance("X.509").generateCertificate(new ByteArrayInputStream(der)), proven);
+            CertificateFactory certificates = CertificateFactory.getInstance("X.509");
+            return new OneAuthority((X509Certificate) certificates.generateCertificate(new ByteArrayInputStream(der)), proven);
         }
 
         @Override
