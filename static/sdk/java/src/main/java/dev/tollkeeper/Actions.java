@@ -1,0 +1,31 @@
+package dev.tollkeeper;
+
+import java.util.ArrayList;
+import java.util.List;
+
+/** What {@link Core} wants done. */
+final class Actions {
+    /** A request to be sent. */
+    static final class Ask {
+        final String server;
+        /** Such as {@code /api/v1/authorize}. */
+        final String path;
+        /** JSON. */
+        final byte[] body;
+
+        Ask(String server, String path, byte[] body) {
+            this.server = server;
+            this.path = path;
+            this.body = body;
+        }
+    }
+
+    /** To be answered by one {@link Event.Answered} or {@link Event.Unanswered}; {@code null} when nothing is to be asked. */
+    Ask ask;
+    /** The license is another than before: see {@link Core#standing}. */
+    boolean isChanged;
+    /** Reports were taken. */
+    final List<ReportOutcome> reported = new ArrayList<>();
+    /** The license was not given back, and why: it is held as before. */
+    LicenseException notReleased;
+}
