@@ -192,7 +192,7 @@ mod tests {
         let finding = Finding::to_mend("disk", Level::Warning, "word ".repeat(30), "make room");
         let answer = DoctorAnswer { version: "1".to_owned(), checked_at: "now".to_owned(), findings: vec![finding], ..DoctorAnswer::default() };
         let text = told(&answer);
-        assert!(text.starts_with("Tollkeeper 1, now\n\n  warning  disk         word word"), "{text}");
+        assert!(text.starts_with("Tollkeeper 1, now\n\n  warning  disk        word word"), "{text}");
         assert!(text.lines().all(|line| line.chars().count() <= WIDTH), "{text}");
         assert!(text.contains("\n                       word") && text.contains("\n                       → make room\n"), "{text}");
         assert!(text.ends_with("\n0 errors, 1 warning.\n"), "{text}");

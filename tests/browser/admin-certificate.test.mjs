@@ -53,7 +53,7 @@ for (const javaScriptEnabled of [false, true]) {
     assert.match(await text(page, '#certificate-error'), /not text/);
     await bring(files.chain, files.key);
     assert.match(await text(page, '.flash'), /in use for new connections/);
-    assert.match(await text(page, 'main'), /your own Issued by Plant root For 127\.0\.0\.1, license\.plant\.example/);
+    assert.match(await text(page, 'main'), /your own Issued byPlant root For127\.0\.0\.1, license\.plant\.example/);
     if (javaScriptEnabled) {
       await isClean(page);
       await mkdir(new URL('../../target/screenshots/', import.meta.url), { recursive: true });

@@ -100,7 +100,7 @@ fn without_a_server_doctor_looks_from_outside_and_its_status_says_whether_there_
     desk.write("tollkeeper.toml", "listen = [\"127.0.0.1:0\"]\n");
     let told = desk.run(&["doctor"]);
     assert_eq!((told.status, told.stderr.as_str()), (0, ""), "{}", told.stdout);
-    assert!(told.stdout.contains("\n  note     server       does not run\n                       → `tollkeeper serve`"), "{}", told.stdout);
+    assert!(told.stdout.contains("\n  note     server      does not run\n                       → `tollkeeper serve`"), "{}", told.stdout);
     assert!(told.stdout.contains("every page and every link of its"), "{}", told.stdout);
     let server = desk.serve();
     let answer = desk.json(&["doctor", "--json"]);
@@ -179,7 +179,7 @@ fn the_support_bundle_holds_what_helps_and_nothing_secret() {
         "settings.txt",
     ];
     assert_eq!(names, files.map(|name| format!("tollkeeper-support/{name}")));
-    for useful in ["CREATE TABLE journal", "handshake_added: 1", "\"quota\":100", "kernel ", ", hash ", "queue: 4096", "runs and answers"] {
+    for useful in ["CREATE TABLE journal", "token_added: 1", "\"quota\":100", "kernel ", ", hash ", "queue: 4096", "runs and answers"] {
         assert!(all.contains(useful), "{useful} is missing in {all}");
     }
 
