@@ -29,17 +29,8 @@ pub enum Trouble {
 
 impl Trouble {
     /// All of them.
-    pub const ALL: [Self; 9] = [
-        Self::Backup,
-        Self::Disk,
-        Self::Journal,
-        Self::Partner,
-        Self::Sync,
-        Self::Clock,
-        Self::FactsLost,
-        Self::Certificate,
-        Self::CertificateNotRenewed,
-    ];
+    pub const ALL: [Self; 9] =
+        [Self::Backup, Self::Disk, Self::Journal, Self::Partner, Self::Sync, Self::Clock, Self::FactsLost, Self::Certificate, Self::CertificateNotRenewed];
 
     /// Its name in answers.
     pub const fn name(self) -> &'static str {

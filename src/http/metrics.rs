@@ -185,8 +185,7 @@ async fn read_servers(context: &Data<Context>, readings: &Readings) -> Result<()
 
 /// Backups, certificate, what is wrong, and who this is.
 async fn read_upkeep(context: &Data<Context>, readings: &Readings) -> Result<(), Failure> {
-    let backups = context.backups.standing();
-    let certificate = certificate::standing(context)?;
+    let (backups, certificate) = (context.backups.standing(), certificate::standing(context)?);
     let write = || -> Result<(), prometheus::Error> {
         if let Some((at, Ok(_))) = backups.last {
             readings.number("tollkeeper_last_backup_timestamp_seconds", "When the last backup was made.", at as f64)?;

@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 
 use super::items::{self, ItemDetail};
 use super::{backups, certificate, licenses, servers};
-use crate::clock::{Clock as _, SystemClock, rfc3339};
+use crate::clock::{Clock as _, SystemClock, parse_rfc3339, rfc3339};
 use crate::commands::doctor::{Finding, Level, look_at_installation, look_at_limits, sort};
 use crate::commands::exceptions::{Exception, Trouble};
 use crate::commands::site::HARDWARE_GRACE_DAYS;
@@ -189,7 +189,7 @@ fn about_item(item: &ItemDetail, now: i64) -> Option<Finding> {
     let what = format!("item {} ({}, {}, license {})", row.item_id, row.product, row.charge_way, item.license_id);
     let advice = "ask the vendor for a renewal or more quota, and import the file: applications notice nothing";
     let mend = |level, text: String| Some(Finding::to_mend("licenses", level, format!("{what} {text}"), advice));
-    let end = chrono::DateTime::parse_from_rfc3339(&row.valid_to).map_or(i64::MAX, |end| end.timestamp());
+    let end = parse_rfc3339(&row.valid_to).unwrap_or(i64::MAX);
     match row.status.as_str() {
         "expired" => mend(Level::Error, format!("ended at {}, its grace at {}", row.valid_to, row.grace_ends)),
         "used_up" => mend(Level::Error, format!("is used up, grace included: {} of {}", row.used, row.quota)),
