@@ -4,18 +4,21 @@ import re
 import sysconfig
 from pathlib import Path
 
-from setuptools import setup
+from setuptools import Distribution, setup
 from setuptools.command.bdist_wheel import bdist_wheel
 
 PACKAGE = Path(__file__).parent / "tollkeeper"
 
 
-class Wheel(bdist_wheel):
-    """A wheel for every Python of one kind of machine."""
+class Native(Distribution):
+    """Something that is for one kind of machine."""
 
-    def finalize_options(self) -> None:
-        super().finalize_options()
-        self.root_is_pure = False
+    def has_ext_modules(self) -> bool:
+        return True
+
+
+class Wheel(bdist_wheel):
+    """A wheel for every Python of that machine."""
 
     def get_tag(self) -> "tuple[str, str, str]":
         libraries = [path for path in PACKAGE.iterdir() if path.suffix in (".so", ".dylib", ".dll")]
@@ -29,4 +32,4 @@ class Wheel(bdist_wheel):
         return "py3", "none", re.sub("[-.]", "_", platform)
 
 
-setup(cmdclass={"bdist_wheel": Wheel})
+setup(distclass=Native, cmdclass={"bdist_wheel": Wheel})
