@@ -1,4 +1,5 @@
 // Does what it is told, one line at a time, through the C++ face: what tests/c/driver.c does in C.
+#include <atomic>
 #include <fstream>
 #include <iomanip>
 #include <iostream>
@@ -96,21 +97,53 @@ Listeners listeners() {
     return made;
 }
 
+std::string race() {
+    std::atomic<std::uint64_t> counted{0};
+    std::vector<std::thread> threads;
+    for (int i = 0; i < 4; i++) {
+        threads.emplace_back([&counted] {
+            try {
+                for (;;) {
+                    license->record("QR Code");
+                    counted++;
+                    license->status();
+                }
+            } catch (const LicenseError &) {
+                // It is closed.
+            }
+        });
+    }
+    license->renew();
+    license->close();
+    for (std::thread &thread : threads) thread.join();
+    return std::to_string(counted);
+}
+
 std::optional<std::string> obey(const std::string &command, const std::string &rest) {
     const std::size_t space = rest.find(' ');
     const std::string first = rest.substr(0, space), more = space == std::string::npos ? "" : rest.substr(space + 1);
     if (command == "set") put(first, more);
     else if (command == "set-file") put(first, read(more));
     else if (command == "initialize") license = License::initializeAsync(settings, listeners()).get();
+    else if (command == "initialize-closing") {
+        Listeners closing;
+        closing.onChange = [](const Status &status) {
+            if (status.isLicensed) return;
+            license->close();
+            say("event closed");
+        };
+        license = License::initialize(settings, closing);
+    }
     else if (command == "start") license = License::start(settings, listeners());
-    else if (command == "close") license.reset();
-    else if (command == "release") license->release();
+    else if (command == "close") license->closeAsync().get();
+    else if (command == "release") license->releaseAsync().get();
     else if (command == "check") license->check(rest);
     else if (command == "record") license->record(more, std::stoull(first));
     else if (command == "record-page") license->record("scanned", std::stoull(first), {Unit::Page, more, {}});
     else if (command == "record-at") license->record(more, 1, {{}, "", Time(std::chrono::seconds(std::stoll(first)))});
     else if (command == "take") license->takeInstances(static_cast<std::uint32_t>(std::stoul(rest)));
     else if (command == "give") license->giveBackInstances(static_cast<std::uint32_t>(std::stoul(rest)));
+    else if (command == "race") return race();
     else if (command == "flush") license->flushAsync().get();
     else if (command == "renew") license->renewAsync().get();
     else if (command == "status") return jsonOf(license->status());

@@ -23,13 +23,6 @@ async function begin(how) {
   license.on('warning', ({ sdkCode, message }) => say(`event warning ${sdkCode} ${message}`));
 }
 
-/** In C the handle is ended in any case. */
-async function end(how) {
-  const ended = license;
-  license = null;
-  await ended[how]();
-}
-
 function jsonOf({ isLicensed, origin, server, expiresAt, handshakeCode, clientUuid, instances, error, failures }) {
   return JSON.stringify({
     licensed: isLicensed,
@@ -49,9 +42,17 @@ const commands = {
   set: (name, value) => put(name, value),
   'set-file': (name, path) => put(name, read(path)),
   initialize: () => begin(License.initialize),
+  async 'initialize-closing'() {
+    license = await License.initialize(settings);
+    license.on('change', async ({ isLicensed }) => {
+      if (isLicensed) return;
+      await license.close();
+      say('event closed');
+    });
+  },
   start: () => begin(License.start),
-  close: () => end('close'),
-  release: () => end('release'),
+  close: () => license.close(),
+  release: () => license.release(),
   check: (module) => license.check(module),
   record: (count, kind) => license.record(kind, Number(count)),
   'record-page': (count, module) => license.record('scanned', Number(count), { unit: 'page', module }),

@@ -2,6 +2,7 @@
 
 import json
 import sys
+import threading
 from dataclasses import fields
 from datetime import datetime, timezone
 from pathlib import Path
@@ -15,7 +16,9 @@ deduplicator = Deduplicator()
 
 
 def say(text: str) -> None:
-    print(text, flush=True)
+    # At once, whichever thread says it.
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
 
 
 def name_of(name: str) -> str:
@@ -33,20 +36,47 @@ def put(name: str, value: str = "") -> None:
         setattr(settings, name_of(name), value or None)
 
 
-def begin(how: Callable[..., License]) -> None:
+def changed(status: Status) -> None:
+    say(f"event changed {status.error.sdk_code if status.error else 0}")
+
+
+def close_at_the_end(status: Status) -> None:
+    if not status.is_licensed:
+        the().close()
+        say("event closed")
+
+
+def begin(how: Callable[..., License], on_change: Callable[[Status], None] = changed) -> None:
     global license
     license = how(
         settings,
-        on_change=lambda status: say(f"event changed {status.error.sdk_code if status.error else 0}"),
+        on_change=on_change,
         on_report=lambda sent: say(f"event report {sent.accepted} {sent.duplicate} {sent.rejected}"),
         on_warning=lambda code, message: say(f"event warning {-20_000 - code} {message}"),
     )
 
 
-def end(how: Callable[[License], None]) -> None:
-    global license
-    ended, license = the(), None
-    how(ended)
+def race() -> str:
+    counted = []
+
+    def count() -> None:
+        mine = 0
+        try:
+            while True:
+                the().record("QR Code")
+                mine += 1
+                the().status
+        except LicenseError:
+            counted.append(mine)
+
+    threads = [threading.Thread(target=count) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    the().renew()
+    the().close()
+    for thread in threads:
+        thread.join()
+    return str(sum(counted))
 
 
 def the() -> License:
@@ -76,15 +106,17 @@ COMMANDS: Dict[str, Callable[..., Any]] = {
     "set": lambda name, value="": put(name, value),
     "set-file": lambda name, path: put(name, Path(path).read_text()),
     "initialize": lambda: begin(License.initialize),
+    "initialize-closing": lambda: begin(License.initialize, close_at_the_end),
     "start": lambda: begin(License.start),
-    "close": lambda: end(License.close),
-    "release": lambda: end(License.release),
+    "close": lambda: the().close(),
+    "release": lambda: the().release(),
     "check": lambda module=None: the().check(module),
     "record": lambda count, kind: the().record(kind, int(count)),
     "record-page": lambda count, module: the().record("scanned", int(count), unit="page", module=module),
     "record-at": lambda at, kind: the().record(kind, at=datetime.fromtimestamp(int(at), timezone.utc)),
     "take": lambda count: the().take_instances(int(count)),
     "give": lambda count: the().give_back_instances(int(count)),
+    "race": race,
     "flush": lambda: the().flush(),
     "renew": lambda: the().renew(),
     "status": lambda: json_of(the().status),
