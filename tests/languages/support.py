@@ -228,6 +228,7 @@ class Driver:
     """A program that does what it is told through a library: see tests/c/driver.c."""
 
     def __init__(self, stack, program):
+        must(program.exists(), f"{program} was not built")
         self.child = subprocess.Popen([str(program)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, bufsize=1)
         self.lines, self.events, self.errors = queue.Queue(), [], []
         self.readers = [threading.Thread(target=self._read), threading.Thread(target=lambda: self.errors.extend(self.child.stderr))]
