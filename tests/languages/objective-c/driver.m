@@ -15,7 +15,7 @@
     TKLicense *license;
     TKDeduplicator *deduplicator;
     NSCondition *told;
-    BOOL isTold, isClosing;
+    BOOL isTold, isBeginning, isClosing;
     NSError *verdict;
     uint64_t counted;
     NSUInteger running;
@@ -38,7 +38,8 @@ static NSString *readFile(NSString *path) {
 
 - (void)licenseVerificationCallback:(BOOL)isSuccess error:(NSError *)error {
     [told lock];
-    if (!isTold) {
+    if (isBeginning) {
+        isBeginning = NO;
         isTold = YES;
         verdict = [error retain];
         [told broadcast];
@@ -94,7 +95,7 @@ static NSString *readFile(NSString *path) {
 /** By the delegate, as the seeds do it; one that has no license yet is ended then. */
 - (BOOL)initialize:(NSError **)error {
     [license release];
-    isTold = NO;
+    isBeginning = YES;
     license = [[TKLicense alloc] initWithSettings:settings verificationDelegate:self];
     if ([self await:error]) return YES;
     [license release];
@@ -105,7 +106,7 @@ static NSString *readFile(NSString *path) {
 - (BOOL)start {
     NSError *ignored = nil;
     [license release];
-    isTold = NO;
+    isBeginning = YES;
     license = [[TKLicense alloc] initWithSettings:settings verificationDelegate:self];
     [self await:&ignored];
     return YES;
@@ -114,7 +115,7 @@ static NSString *readFile(NSString *path) {
 - (BOOL)initializeClosing:(NSError **)error {
     [license release];
     license = [[TKLicense alloc] initWithSettings:settings error:error];
-    isClosing = isTold = YES;
+    isClosing = YES;
     license.verificationDelegate = self;
     return license != nil;
 }
@@ -262,22 +263,18 @@ static id orNull(id value) {
 @end
 
 #if defined(__BLOCKS__) && !defined(__APPLE__)
-/* Elsewhere than at Apple's the runtime of blocks must be told how objects are kept. */
-void _Block_use_RR(void (*retain)(const void *), void (*release)(const void *));
-
-static void retainObject(const void *object) {
-    [(id)object retain];
+/* Debian's runtime of blocks knows no objects: what a block captures is kept here. */
+void _Block_object_assign(void *to, const void *captured, const int kind) {
+    *(const void **)to = kind == 7 ? Block_copy(captured) : (const void *)[(id)captured retain];
 }
 
-static void releaseObject(const void *object) {
-    [(id)object release];
+void _Block_object_dispose(const void *captured, const int kind) {
+    if (kind == 7) Block_release(captured);
+    else [(id)captured release];
 }
 #endif
 
 int main(void) {
-#if defined(__BLOCKS__) && !defined(__APPLE__)
-    _Block_use_RR(retainObject, releaseObject);
-#endif
     NSAutoreleasePool *pool = [[NSAutoreleasePool alloc] init];
     Driver *driver = [[Driver alloc] init];
     driver->settings = [[TKLicenseSettings alloc] init];
