@@ -9,7 +9,6 @@ cell that fails is told, and then the status is 1.
 import base64
 import json
 import sys
-import threading
 import time
 import traceback
 from concurrent.futures import ThreadPoolExecutor
@@ -17,7 +16,7 @@ from contextlib import ExitStack
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
-from support import PATIENCE, Broken, Cell, Pair, decode, decode_file, equal, must, tollkeeper, until
+from support import Broken, Cell, Pair, decode, decode_file, equal, must, tollkeeper, until
 
 VECTORS = Path(__file__).parent.parent / "vectors"
 
@@ -102,7 +101,7 @@ def count_and_report(cell):
     driver.done("close")
     equal(site.total(), 12, "the server's total")
     heard = [event.split()[1:] for event in driver.events if event.startswith("report ")]
-    must(sum(int(report[0]) for report in heard) > 0 and all(report[1:] == ["0", "0"] for report in heard), "what was heard of reports", driver.events)
+    equal({tuple(report[1:]) for report in heard}, {("0", "0")}, "reports that were there before, and rejected")
     driver.done("initialize")
     driver.done("renew")
     driver.done("close")
@@ -192,7 +191,8 @@ def forged(cell):
 
 def product_key(cell):
     site = cell.sandbox()
-    key = tollkeeper("vendor", "product-key", "--key", site.state["vendor_key_file"], "--product", "dbr", "--module", "core", "--valid-to", "2099-12-31").strip()
+    permitted = ("--product", "dbr", "--module", "core", "--valid-to", "2099-12-31")
+    key = tollkeeper("vendor", "product-key", "--key", site.state["vendor_key_file"], *permitted).strip()
     driver = cell.driver(site.vendor, productKey=key)
     driver.done("initialize")
     equal([driver.status["licensed"], driver.status["origin"]], [True, "product_key"], "status")
@@ -224,11 +224,10 @@ def two_processes(cell):
     two.done("check")
     two.done("close")
     site.advance("6m")
-    both = [threading.Thread(target=lambda driver=driver: (driver.done("initialize"), driver.done("renew"), driver.done("close"))) for driver in (one, two)]
-    for each in both:
-        each.start()
-    for each in both:
-        each.join(PATIENCE)
+    # Both report at once.
+    with ThreadPoolExecutor() as pool:
+        for command in ("initialize", "renew", "close"):
+            list(pool.map(lambda driver: driver.done(command), (one, two)))
     equal(site.total(), 30, "the server's total")
     equal(len(site.devices()), 1, "devices")
     one.end()
@@ -406,7 +405,6 @@ class Failover:
     def __init__(self, stack, languages):
         self.codes = {language: f"216998-{language}" for language in languages}
         self.pair = Pair(stack, self.codes.values())
-        self.cells, self.drivers, self.is_lost = {}, {}, threading.Event()
 
     def begin(self, cell, language):
         driver = cell.driver(self.pair.vendor, licenseKey=self.pair.license_keys[self.codes[language]])
@@ -479,7 +477,8 @@ class Table:
         columns = {language: max(len(language), 6) + 2 for language in self.languages}
         print("".ljust(width) + "".join(language.ljust(columns[language]) for language in self.languages))
         for scenario in SCENARIOS:
-            print(scenario.ljust(width) + "".join(self.cells.get((scenario, language), "–" if (scenario, language) in ABSENT else "MISSING").ljust(columns[language]) for language in self.languages))
+            cells = ((language, "–" if (scenario, language) in ABSENT else self.cells.get((scenario, language), "MISSING")) for language in self.languages)
+            print(scenario.ljust(width) + "".join(cell.ljust(columns[language]) for language, cell in cells))
         for failure in self.failures:
             print(failure, file=sys.stderr)
         cells = {(scenario, language) for scenario in SCENARIOS for language in self.languages}
@@ -504,7 +503,8 @@ def main():
         cells = {language: Cell(programs[language]) for language in languages}
         for cell in cells.values():
             stack.enter_context(cell.stack)
-        drivers = dict(zip(languages, pool.map(lambda language: table.attempt("failover", language, failover.begin, cells[language], language), languages)))
+        begun = pool.map(lambda language: table.attempt("failover", language, failover.begin, cells[language], language), languages)
+        drivers = dict(zip(languages, begun))
         failover.pair.lose_primary()
         list(pool.map(lambda language: play(table, language, programs[language]), languages))
         failover.pair.wait_for_standby()

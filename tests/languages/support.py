@@ -150,7 +150,8 @@ class Pair:
         self.urls = [f"https://127.0.0.1:{port}" for port in ports]
         env = {**os.environ, "TOLLKEEPER_TRUSTED_VENDORS": str(vendor)}
         self.servers = [
-            Process(stack, "serve", "--data", data, "--listen", f"127.0.0.1:{port}", ready="listening on", env=env) for data, port in zip(self.data, ports)
+            Process(stack, "serve", "--data", data, "--listen", f"127.0.0.1:{port}", ready="listening on", env=env)
+            for data, port in zip(self.data, ports)
         ]
         primary, standby = (("--data", data) for data in self.data)
         token = re.search(r"standby join \S+ (\S+)", tollkeeper("standby", "invite", *primary))[1]

@@ -421,7 +421,8 @@ private:
             const std::lock_guard<std::mutex> lock(handle.mutex_);
             license = handle.license_;
             if (license == nullptr) {
-                throw LicenseError(302, "this license was closed: initialize again to take one", "The application has closed its license. Please start it again.");
+                throw LicenseError(302, "this license was closed: initialize again to take one",
+                                   "The application has closed its license. Please start it again.");
             }
             ++handle.busy_;
         }
@@ -503,12 +504,12 @@ public:
 
     /// initialize on a thread of its own. As with every future of std::async, its destructor waits.
     static std::future<License> initializeAsync(Settings settings, Listeners listeners = {}) {
-        return std::async(std::launch::async, [settings = std::move(settings), listeners = std::move(listeners)] { return initialize(settings, listeners); });
+        return std::async(std::launch::async, initialize, std::move(settings), std::move(listeners));
     }
 
     /// start on a thread of its own.
     static std::future<License> startAsync(Settings settings, Listeners listeners = {}) {
-        return std::async(std::launch::async, [settings = std::move(settings), listeners = std::move(listeners)] { return start(settings, listeners); });
+        return std::async(std::launch::async, start, std::move(settings), std::move(listeners));
     }
 
     License(License &&) noexcept = default;

@@ -1,5 +1,6 @@
 using System;
 using System.Runtime.ExceptionServices;
+using System.Runtime.InteropServices;
 using System.Threading;
 
 namespace Tollkeeper
@@ -15,7 +16,7 @@ namespace Tollkeeper
         private int listener;
 
         /// <summary>Keeps what C calls from being collected while it may call.</summary>
-        private System.Runtime.InteropServices.GCHandle root;
+        private GCHandle root;
 
         internal Handle(SynchronizationContext context)
         {
@@ -29,7 +30,7 @@ namespace Tollkeeper
 
         internal void Begin(Native.Beginning function, LicenseSettings settings)
         {
-            root = System.Runtime.InteropServices.GCHandle.Alloc(this);
+            root = GCHandle.Alloc(this);
             try
             {
                 settings.Use(opened =>
@@ -55,7 +56,8 @@ namespace Tollkeeper
             {
                 if (license == IntPtr.Zero)
                 {
-                    throw new LicenseException(302, "this license was closed: initialize again to take one", "The application has closed its license. Please start it again.");
+                    throw new LicenseException(
+                        302, "this license was closed: initialize again to take one", "The application has closed its license. Please start it again.");
                 }
                 used = license;
                 busy++;

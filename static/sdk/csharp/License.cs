@@ -137,7 +137,8 @@ namespace Tollkeeper
             if (count < 0) throw new ArgumentOutOfRangeException(nameof(count));
             byte[] name = Native.Bytes(kind), unitName = Native.Bytes(unit?.ToString().ToLowerInvariant()), moduleName = Native.Bytes(module);
             var seconds = at?.ToUnixTimeSeconds() ?? 0;
-            handle.Do((IntPtr license, out IntPtr error) => Native.tk_record_at(license, name, (ulong)count, unitName, moduleName, seconds, out error));
+            handle.Do((IntPtr license, out IntPtr error) =>
+                Native.tk_record_at(license, name, (ulong)count, unitName, moduleName, seconds, out error));
         }
 
         /// <summary>Takes instances, as many as are granted to this device and not held by another of its processes.</summary>

@@ -208,7 +208,8 @@ extern NSString *const TKLicenseErrorSDKCodeKey;
 
 #ifdef __BLOCKS__
 /** Gets the license without waiting. The handler is called on another thread, as those below are. */
-+ (void)initializeWithSettings:(TKLicenseSettings *)settings completionHandler:(void (^)(TKLicense *TK_NULLABLE license, NSError *TK_NULLABLE error))handler;
++ (void)initializeWithSettings:(TKLicenseSettings *)settings
+             completionHandler:(void (^)(TKLicense *TK_NULLABLE license, NSError *TK_NULLABLE error))handler;
 /** flushAndReturnError: without waiting. */
 - (void)flushWithCompletionHandler:(void (^)(NSError *TK_NULLABLE error))handler;
 /** renewAndReturnError: without waiting. */

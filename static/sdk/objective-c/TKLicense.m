@@ -36,7 +36,10 @@ static void reported(void *context, uint64_t accepted, uint64_t duplicate, uint6
 }
 
 static void warned(void *context, int32_t sdkCode, const char *message) {
-    TK_WITH_POOL(NSString *told = [NSString stringWithUTF8String:message]; [TK_BRIDGE(TKHandle *, context) hearWarning:TKErrorWith(-sdkCode - 20000, told, told)])
+    TK_WITH_POOL(
+        NSString *told = [NSString stringWithUTF8String:message];
+        [TK_BRIDGE(TKHandle *, context) hearWarning:TKErrorWith(-sdkCode - 20000, told, told)];
+    )
 }
 
 typedef int32_t (*TKBeginning)(const tk_settings *, const tk_listeners *, tk_license **, tk_error **);
@@ -121,8 +124,10 @@ static const NSInteger TKNothingTold = -1;
     if (license != NULL) _busy++;
     [_idle unlock];
     if (license == NULL && error != NULL) {
-        *error = isEnded ? TKErrorWith(302, @"this license was closed: initialize again to take one", @"The application has closed its license. Please start it again.")
-                         : TKErrorWith(302, @"the license servers are being asked: wait for licenseVerificationCallback:error:", @"The license server is being asked. Please wait.");
+        *error = isEnded ? TKErrorWith(302, @"this license was closed: initialize again to take one",
+                                       @"The application has closed its license. Please start it again.")
+                         : TKErrorWith(302, @"the license servers are being asked: wait for licenseVerificationCallback:error:",
+                                       @"The license server is being asked. Please wait.");
     }
     return license;
 }

@@ -8,7 +8,8 @@ NSString *const TKLicenseErrorSDKCodeKey = @"TKLicenseErrorSDKCode";
 
 NSError *TKErrorWith(NSInteger code, NSString *message, NSString *userMessage) {
     NSArray *values = [NSArray arrayWithObjects:userMessage, message, message, [NSNumber numberWithInteger:-(20000 + code)], nil];
-    NSArray *keys = [NSArray arrayWithObjects:NSLocalizedDescriptionKey, NSLocalizedFailureReasonErrorKey, TKLicenseErrorMessageKey, TKLicenseErrorSDKCodeKey, nil];
+    NSArray *keys = [NSArray arrayWithObjects:NSLocalizedDescriptionKey, NSLocalizedFailureReasonErrorKey, TKLicenseErrorMessageKey,
+                                              TKLicenseErrorSDKCodeKey, nil];
     return [NSError errorWithDomain:TKLicenseErrorDomain code:code userInfo:[NSDictionary dictionaryWithObjects:values forKeys:keys]];
 }
 
@@ -118,7 +119,8 @@ static id given(NSDictionary *told, NSString *name) {
     if ((self = [super init])) {
         NSDictionary *told = [NSJSONSerialization JSONObjectWithData:[json dataUsingEncoding:NSUTF8StringEncoding] options:0 error:NULL];
         isLicensed = [[told objectForKey:@"licensed"] boolValue];
-        if (!isLicensed) error = [TKErrorWith([[told objectForKey:@"code"] integerValue], given(told, @"message"), given(told, @"user_message")) copy];
+        NSInteger code = [[told objectForKey:@"code"] integerValue];
+        if (!isLicensed) error = [TKErrorWith(code, given(told, @"message"), given(told, @"user_message")) copy];
         origin = [given(told, @"origin") copy];
         server = [given(told, @"server") copy];
         handshakeCode = [given(told, @"handshake_code") copy];
@@ -134,7 +136,9 @@ static id given(NSDictionary *told, NSString *name) {
             TK_RELEASE(formatter);
         }
         NSMutableArray *made = [NSMutableArray array];
-        for (NSDictionary *failure in [told objectForKey:@"failures"]) [made addObject:TK_AUTORELEASE([[TKServerFailure alloc] initWithTold:failure])];
+        for (NSDictionary *failure in [told objectForKey:@"failures"]) {
+            [made addObject:TK_AUTORELEASE([[TKServerFailure alloc] initWithTold:failure])];
+        }
         failures = [made copy];
     }
     return self;

@@ -12,7 +12,9 @@ int main(int argc, char **argv) {
     NSError *error = nil;
     TKLicenseSettings *settings = [[TKLicenseSettings alloc] init];
     settings.licenseKey = [NSString stringWithUTF8String:argv[1]];
-    settings.vendorPublicKey = [NSString stringWithContentsOfFile:[NSString stringWithUTF8String:argv[2]] encoding:NSUTF8StringEncoding error:NULL]; /* an app has it compiled in */
+    /* An app has it compiled in. */
+    NSString *vendor = [NSString stringWithUTF8String:argv[2]];
+    settings.vendorPublicKey = [NSString stringWithContentsOfFile:vendor encoding:NSUTF8StringEncoding error:NULL];
     settings.product = [NSString stringWithUTF8String:argv[3]];
     TKLicense *license = [[TKLicense alloc] initWithSettings:settings error:&error];
     if (license == nil || ![license checkAndReturnError:&error] || ![license record:@"QR Code" error:&error]) {

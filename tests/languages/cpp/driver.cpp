@@ -52,12 +52,14 @@ std::string jsonOf(const Status &status) {
         formatted << std::put_time(std::gmtime(&time), "%Y-%m-%dT%H:%M:%SZ");
         ends = formatted.str();
     }
-    out << ",\"expires_at\":" << quoted(ends) << ",\"handshake_code\":" << quoted(status.handshakeCode) << ",\"client_uuid\":" << quoted(status.clientUuid);
+    out << ",\"expires_at\":" << quoted(ends) << ",\"handshake_code\":" << quoted(status.handshakeCode);
+    out << ",\"client_uuid\":" << quoted(status.clientUuid);
     out << ",\"instances\":" << status.instances << ",\"code\":" << (status.error ? status.error->code() : 0);
     out << ",\"message\":" << quoted(status.error ? status.error->what() : "") << ",\"failures\":[";
     for (std::size_t i = 0; i < status.failures.size(); i++) {
         const Failure &failure = status.failures[i];
-        out << (i == 0 ? "" : ",") << "{\"server\":" << quoted(failure.server) << ",\"code\":" << failure.code << ",\"message\":" << quoted(failure.message) << "}";
+        out << (i == 0 ? "" : ",") << "{\"server\":" << quoted(failure.server) << ",\"code\":" << failure.code;
+        out << ",\"message\":" << quoted(failure.message) << "}";
     }
     out << "]}";
     return out.str();

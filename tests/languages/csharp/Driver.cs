@@ -45,7 +45,8 @@ internal static class Driver
     private static string JsonOf(LicenseStatus status)
     {
         var origins = new[] { null, "server", "kept", "carried", "product_key" };
-        var failures = status.Failures.Select(failure => $"{{\"server\":{Quoted(failure.Server)},\"code\":{failure.Code},\"message\":{Quoted(failure.Message)}}}");
+        var failures = status.Failures.Select(failure =>
+            $"{{\"server\":{Quoted(failure.Server)},\"code\":{failure.Code},\"message\":{Quoted(failure.Message)}}}");
         var members = new Dictionary<string, string>
         {
             ["licensed"] = status.IsLicensed ? "true" : "false",
@@ -134,7 +135,11 @@ internal static class Driver
             try
             {
                 if (command == "idle") Say(license.IdleInstances.ToString());
-                else if (command == "seen") Say(Deduplicator.IsNew("QR", rest.Substring(rest.IndexOf(' ') + 1), TimeSpan.FromMilliseconds(long.Parse(rest.Split(' ')[0]))) ? "1" : "0");
+                else if (command == "seen")
+                {
+                    var at = TimeSpan.FromMilliseconds(long.Parse(rest.Split(' ')[0]));
+                    Say(Deduplicator.IsNew("QR", rest.Substring(rest.IndexOf(' ') + 1), at) ? "1" : "0");
+                }
                 else
                 {
                     var text = Obey(command, rest);

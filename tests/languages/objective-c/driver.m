@@ -54,11 +54,13 @@ static NSString *readFile(NSString *path) {
 }
 
 - (void)licenseReportsAccepted:(uint64_t)accepted duplicate:(uint64_t)duplicate rejected:(uint64_t)rejected {
-    say([NSString stringWithFormat:@"event report %llu %llu %llu", (unsigned long long)accepted, (unsigned long long)duplicate, (unsigned long long)rejected]);
+    say([NSString stringWithFormat:@"event report %llu %llu %llu",
+        (unsigned long long)accepted, (unsigned long long)duplicate, (unsigned long long)rejected]);
 }
 
 - (void)licenseWarning:(NSError *)warning {
-    say([NSString stringWithFormat:@"event warning %@ %@", [[warning userInfo] objectForKey:TKLicenseErrorSDKCodeKey], [[warning userInfo] objectForKey:TKLicenseErrorMessageKey]]);
+    say([NSString stringWithFormat:@"event warning %@ %@",
+        [[warning userInfo] objectForKey:TKLicenseErrorSDKCodeKey], [[warning userInfo] objectForKey:TKLicenseErrorMessageKey]]);
 }
 
 /** Waits until somebody told a verdict. */
@@ -197,7 +199,8 @@ static id orNull(id value) {
     TKLicenseStatus *status = license.status;
     NSMutableArray *failures = [NSMutableArray array];
     for (TKServerFailure *failure in status.failures) {
-        [failures addObject:[NSDictionary dictionaryWithObjectsAndKeys:failure.server, @"server", [NSNumber numberWithInteger:failure.code], @"code", failure.message, @"message", nil]];
+        [failures addObject:[NSDictionary dictionaryWithObjectsAndKeys:failure.server, @"server",
+            [NSNumber numberWithInteger:failure.code], @"code", failure.message, @"message", nil]];
     }
     NSString *ends = nil;
     if (status.expiresAt != nil) {
@@ -207,9 +210,11 @@ static id orNull(id value) {
         ends = [formatter stringFromDate:status.expiresAt];
     }
     NSDictionary *members = [NSDictionary dictionaryWithObjectsAndKeys:[NSNumber numberWithBool:status.isLicensed], @"licensed",
-        orNull(status.origin), @"origin", orNull(status.server), @"server", orNull(ends), @"expires_at", orNull(status.handshakeCode), @"handshake_code",
+        orNull(status.origin), @"origin", orNull(status.server), @"server", orNull(ends), @"expires_at",
+        orNull(status.handshakeCode), @"handshake_code",
         orNull(status.clientUuid), @"client_uuid", [NSNumber numberWithUnsignedInteger:status.instances], @"instances",
-        [NSNumber numberWithInteger:[status.error code]], @"code", orNull([[status.error userInfo] objectForKey:TKLicenseErrorMessageKey]), @"message", failures, @"failures", nil];
+        [NSNumber numberWithInteger:[status.error code]], @"code",
+        orNull([[status.error userInfo] objectForKey:TKLicenseErrorMessageKey]), @"message", failures, @"failures", nil];
     NSData *data = [NSJSONSerialization dataWithJSONObject:members options:0 error:NULL];
     return [[[NSString alloc] initWithData:data encoding:NSUTF8StringEncoding] autorelease];
 }
@@ -233,9 +238,12 @@ static id orNull(id value) {
     else if ([command isEqual:@"release"]) isDone = [self end:YES error:&error];
     else if ([command isEqual:@"check"]) isDone = [rest length] == 0 ? [license checkAndReturnError:&error] : [license checkModule:rest error:&error];
     else if ([command isEqual:@"record"]) isDone = [license record:more count:(uint64_t)[first longLongValue] error:&error];
-    else if ([command isEqual:@"record-page"]) isDone = [license record:@"scanned" count:(uint64_t)[first longLongValue] unit:@"page" module:more at:nil error:&error];
+    else if ([command isEqual:@"record-page"]) {
+        isDone = [license record:@"scanned" count:(uint64_t)[first longLongValue] unit:@"page" module:more at:nil error:&error];
+    }
     else if ([command isEqual:@"record-at"]) {
-        isDone = [license record:more count:1 unit:nil module:nil at:[NSDate dateWithTimeIntervalSince1970:(NSTimeInterval)[first longLongValue]] error:&error];
+        NSDate *at = [NSDate dateWithTimeIntervalSince1970:(NSTimeInterval)[first longLongValue]];
+        isDone = [license record:more count:1 unit:nil module:nil at:at error:&error];
     }
     else if ([command isEqual:@"take"]) isDone = [license takeInstances:(uint32_t)[rest integerValue] error:&error];
     else if ([command isEqual:@"give"]) isDone = [license giveBackInstances:(uint32_t)[rest integerValue] error:&error];
@@ -255,8 +263,11 @@ static id orNull(id value) {
         say([deduplicator isNewBarcode:more format:@"QR" at:(NSTimeInterval)[first longLongValue] / 1000] ? @"1" : @"0");
         return;
     } else [NSException raise:NSInvalidArgumentException format:@"what is '%@'?", line];
-    if (!isDone) say([NSString stringWithFormat:@"%@ %@ | %@", [[error userInfo] objectForKey:TKLicenseErrorSDKCodeKey], [[error userInfo] objectForKey:TKLicenseErrorMessageKey], [error localizedDescription]]);
-    else if (text == nil) say(@"0");
+    NSDictionary *info = [error userInfo];
+    if (!isDone) {
+        say([NSString stringWithFormat:@"%@ %@ | %@", [info objectForKey:TKLicenseErrorSDKCodeKey],
+            [info objectForKey:TKLicenseErrorMessageKey], [error localizedDescription]]);
+    } else if (text == nil) say(@"0");
     else say([@"0 " stringByAppendingString:[text stringByReplacingOccurrencesOfString:@"\n" withString:@"~"]]);
 }
 

@@ -202,7 +202,8 @@ class _Handle:
     def use(self) -> Iterator[c_void_p]:
         with self._idle:
             if self._is_ended:
-                raise LicenseError(302, "this license was closed: initialize again to take one", "The application has closed its license. Please start it again.")
+                message = "this license was closed: initialize again to take one"
+                raise LicenseError(302, message, "The application has closed its license. Please start it again.")
             self._busy += 1
         try:
             yield self.pointer
@@ -264,7 +265,9 @@ class License:
         raise TypeError("a license is made by License.initialize or License.start")
 
     @classmethod
-    def _begin(cls, function: str, settings: Settings, on_change: Optional[OnChange], on_report: Optional[OnReport], on_warning: Optional[OnWarning]) -> "License":
+    def _begin(
+        cls, function: str, settings: Settings, on_change: Optional[OnChange], on_report: Optional[OnReport], on_warning: Optional[OnWarning]
+    ) -> "License":
         handle = _Handle(on_change, on_report, on_warning)
         handle.begin(function, settings)
         license = object.__new__(cls)
@@ -356,8 +359,9 @@ class License:
         what the license is about when not given; ``module`` is the one that processed the pages.
         """
         seconds = 0 if at is None else int(at.timestamp())
+        names = text_of("kind", kind), text_of("unit", unit), text_of("module", module)
         with self._handle.use() as pointer:
-            call("tk_record_at", pointer, text_of("kind", kind), number("count", count, _MOST_64), text_of("unit", unit), text_of("module", module), seconds)
+            call("tk_record_at", pointer, names[0], number("count", count, _MOST_64), *names[1:], seconds)
 
     def take_instances(self, count: int = 1) -> None:
         """Takes instances, as many as are granted to this device and not held by another of its processes."""
