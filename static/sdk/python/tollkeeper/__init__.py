@@ -172,9 +172,14 @@ class _Handle:
         self._listener_thread: Optional[int] = None
 
         def changed(_context: Any, _code: int, _message: bytes, _expires_at: int) -> None:
-            # Before it has begun, whoever began it will look for himself.
-            if on_change is not None and not self._is_ended:
-                self._tell(lambda: on_change(self.status()))
+            if on_change is None:
+                return
+            try:
+                status = self.status()
+            except LicenseError:
+                # It has not begun, and whoever begins it will look for himself; or it is closed already.
+                return
+            self._tell(lambda: on_change(status))
 
         def reported(_context: Any, accepted: int, duplicate: int, rejected: int) -> None:
             if on_report is not None:
