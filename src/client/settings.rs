@@ -300,7 +300,8 @@ pub(super) mod tests {
 
     #[test]
     fn the_vendors_key_may_be_its_base64_alone() {
-        let vendor = SigningKey::generate().verifying_key();
+        let key = SigningKey::generate();
+        let vendor = key.verifying_key();
         let bare: String = vendor.to_spki_pem().lines().filter(|line| !line.starts_with("-----")).collect();
         let told = |text: &str| vendor_keys(text).expect("taken").iter().map(|key| key.kid().to_owned()).collect::<Vec<_>>();
         assert_eq!(told(&bare), [vendor.kid()]);
