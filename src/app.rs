@@ -257,6 +257,7 @@ impl App {
             chain_check: ChainCheck::default(),
             certificates: Arc::clone(&certificates),
             data: data.to_owned(),
+            sdk_packages: settings.sdk_packages.clone(),
             metrics: Metrics::new(store.writer()).map_err(|error| StartError::Listen(format!("nothing can be counted: {error}")))?,
             started_at: now,
             sandbox,

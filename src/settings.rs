@@ -20,6 +20,9 @@ pub const MAX_BODY_BYTES: usize = 1 << 20;
 /// Where a settings file is looked for when none is named, in this order.
 const DEFAULT_FILES: [&str; 2] = ["tollkeeper.toml", "/etc/tollkeeper/tollkeeper.toml"];
 
+/// Where an installation puts the built packages of the client libraries.
+const SDK_PACKAGES: &str = "/usr/local/share/tollkeeper/sdk";
+
 /// Names the settings file; the only variable of ours that is not a setting.
 const ENV_CONFIG: &str = "TOLLKEEPER_CONFIG";
 
@@ -51,6 +54,8 @@ pub struct Settings {
     pub trusted_vendors: Vec<PathBuf>,
     /// The URLs written into license keys, without a trailing `/`. Empty: derived from the listeners.
     pub server_urls: Vec<String>,
+    /// Where the built packages of the client libraries are, a folder for each language, to be handed out at `/sdk/`.
+    pub sdk_packages: PathBuf,
     /// `[tls]`
     pub tls: Tls,
     /// `[limits]`
@@ -132,6 +137,7 @@ impl Settings {
             http: Vec::new(),
             trusted_vendors: Vec::new(),
             server_urls: Vec::new(),
+            sdk_packages: PathBuf::from(SDK_PACKAGES),
             tls: Tls::default(),
             limits: Limits::default(),
             log: Log::default(),
@@ -199,6 +205,7 @@ impl Settings {
         for vendor in &mut settings.trusted_vendors {
             *vendor = folder.join(&*vendor);
         }
+        settings.sdk_packages = folder.join(&settings.sdk_packages);
         for path in [&mut settings.backup.directory, &mut settings.tls.certificate, &mut settings.tls.key] {
             if !path.as_os_str().is_empty() {
                 *path = folder.join(&*path);
@@ -226,6 +233,7 @@ impl Settings {
             Some("data") => self.data = PathBuf::from(value),
             Some("tls.certificate") => self.tls.certificate = PathBuf::from(value),
             Some("tls.key") => self.tls.key = PathBuf::from(value),
+            Some("sdk_packages") => self.sdk_packages = PathBuf::from(value),
             Some("limits.workers") => self.limits.workers = number(name, value)?,
             Some("limits.queue") => self.limits.queue = number(name, value)?,
             Some("limits.body_bytes") => self.limits.body_bytes = number(name, value)?,
@@ -442,6 +450,7 @@ mod tests {
             "tls.names" => "main.example",
             "limits.body_bytes" => "2048",
             "backup.directory" | "tls.certificate" | "tls.key" => "/backups",
+            "sdk_packages" => "/packages",
             "log.level" => "debug",
             _ => "11",
         };
@@ -454,7 +463,7 @@ mod tests {
         for key in KEYS {
             let value = match key {
                 "listen" | "http" | "server_urls" | "trusted_vendors" | "tls.names" => format!("[{:?}]", values(key)),
-                "data" | "log.level" | "backup.directory" | "tls.certificate" | "tls.key" => format!("{:?}", values(key)),
+                "data" | "log.level" | "backup.directory" | "tls.certificate" | "tls.key" | "sdk_packages" => format!("{:?}", values(key)),
                 _ => values(key).to_owned(),
             };
             toml += &format!("{key} = {value}\n");

@@ -248,9 +248,12 @@ fn word<T: serde::de::DeserializeOwned>(value: &str) -> Result<Option<T>, serde_
     if value.is_empty() { Ok(None) } else { serde_json::from_value(value.into()).map(Some) }
 }
 
-/// Every public key in the text.
+/// Every public key in the text: PEM, or the base64 of one alone.
 fn vendor_keys(text: &str) -> Result<Vec<VerifyingKey>, LicenseError> {
     const END: &str = "-----END PUBLIC KEY-----";
+    let bare = format!("-----BEGIN PUBLIC KEY-----\n{text}\n{END}");
+    let is_bare = !text.trim().is_empty() && !text.contains("-----");
+    let text = if is_bare { &bare } else { text };
     let blocks = text.split_inclusive(END).filter(|block| !block.trim().is_empty());
     let keys: Vec<VerifyingKey> =
         blocks.map(|block| VerifyingKey::from_spki_pem(block).map_err(|error| wrong(format!("vendorPublicKey: {error}")))).collect::<Result<_, _>>()?;
@@ -293,6 +296,17 @@ pub(super) mod tests {
         let both = Settings { handshake_code: Some("216998-mine".into()), main_server_url: Some("https://c".into()), ..by_key };
         let config = both.check().expect("checked");
         assert_eq!((config.servers, config.handshake_code), (vec!["https://c".to_owned()], Some("216998-mine".to_owned())));
+    }
+
+    #[test]
+    fn the_vendors_key_may_be_its_base64_alone() {
+        let key = SigningKey::generate();
+        let vendor = key.verifying_key();
+        let bare: String = vendor.to_spki_pem().lines().filter(|line| !line.starts_with("-----")).collect();
+        let told = |text: &str| vendor_keys(text).expect("taken").iter().map(|key| key.kid().to_owned()).collect::<Vec<_>>();
+        assert_eq!(told(&bare), [vendor.kid()]);
+        assert_eq!(told(&vendor.to_spki_pem().repeat(2)), [vendor.kid(), vendor.kid()]);
+        assert_eq!(vendor_keys(&bare[1..]).expect_err("damaged").code, Code::Settings);
     }
 
     #[test]

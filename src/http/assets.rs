@@ -71,7 +71,7 @@ pub(super) fn content_type(path: &str) -> &'static str {
         Some("json") => "application/json",
         Some("svg") => "image/svg+xml",
         Some("png") => "image/png",
-        Some("jar" | "whl" | "gz" | "tgz" | "zip" | "nupkg") => "application/octet-stream",
+        Some("jar" | "whl" | "gz" | "tgz" | "zip" | "nupkg" | "so" | "a" | "dll" | "dylib" | "lib") => "application/octet-stream",
         // Source and README: to be read in the browser.
         _ => "text/plain; charset=utf-8",
     }

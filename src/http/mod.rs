@@ -117,6 +117,8 @@ pub struct Context {
     pub certificates: Arc<tls::Certificates>,
     /// The data directory.
     pub data: std::path::PathBuf,
+    /// Where the built packages of the client libraries are.
+    pub sdk_packages: std::path::PathBuf,
     /// What is counted.
     pub metrics: metrics::Metrics,
     /// When it started, seconds since 1970.

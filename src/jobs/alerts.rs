@@ -108,7 +108,8 @@ impl AlertJob {
         let troubles = list_troubles(&self.exceptions, &self.site, now, lag);
         self.told.retain(|told| troubles.iter().any(|trouble| news_of(trouble) == *told));
         let is_early = |kind: &str| self.told_at.get(kind).is_some_and(|at| (*at..at + AGAIN_SECONDS).contains(&now));
-        let news: Vec<Raised> = troubles.into_iter().filter(|trouble| !self.told.iter().any(|told| *told == news_of(trouble)) && !is_early(&trouble.kind)).collect();
+        let news: Vec<Raised> =
+            troubles.into_iter().filter(|trouble| !self.told.iter().any(|told| *told == news_of(trouble)) && !is_early(&trouble.kind)).collect();
         if news.is_empty() {
             return;
         }

@@ -9,12 +9,13 @@ pub(super) const ENV_PREFIX: &str = "TOLLKEEPER_";
 
 /// Every key of the settings file, tables written with a dot. The environment variable of
 /// `limits.queue` is `TOLLKEEPER_LIMITS_QUEUE`.
-pub(super) const KEYS: [&str; 28] = [
+pub(super) const KEYS: [&str; 29] = [
     "data",
     "listen",
     "http",
     "trusted_vendors",
     "server_urls",
+    "sdk_packages",
     "tls.names",
     "tls.certificate",
     "tls.key",

@@ -135,6 +135,9 @@ int main(void) {
         } else if (strcmp(line, "record-page") == 0 && more != NULL) {
             *more++ = 0;
             code = tk_record_at(license, "scanned", strtoull(rest, NULL, 10), "page", more, 0, &error);
+        } else if (strcmp(line, "record-at") == 0 && more != NULL) {
+            *more++ = 0;
+            code = tk_record_at(license, more, 1, NULL, NULL, strtoll(rest, NULL, 10), &error);
         } else if (strcmp(line, "take") == 0) {
             code = tk_take_instances(license, (uint32_t)atoi(rest), &error);
         } else if (strcmp(line, "give") == 0) {

@@ -55,6 +55,15 @@ impl Setting {
         quote(&self.value)
     }
 
+    fn plain(&self) -> String {
+        plain_quote(&self.value)
+    }
+
+    /// As a property of C#, and after `set` in Java.
+    fn pascal_name(&self) -> &'static str {
+        if self.name == "applicationId" { "ApplicationId" } else { "ProcessName" }
+    }
+
     fn as_attribute(&self) -> String {
         attribute(&self.value)
     }
@@ -84,6 +93,11 @@ const SNIPPETS: &[Row] = &[
     ("es-module", "JavaScript, ES module", "javascript", "tollkeeper.mjs and tollkeeper.js", |filling| EsModule { filling }.render()),
     ("node", "Node", "javascript", "npm install ./tollkeeper-javascript.tar", |filling| Node { filling }.render()),
     ("c", "C", "c", "tollkeeper.h and the library", |filling| C { filling }.render()),
+    ("cpp", "C++", "cpp", "tollkeeper.hpp, tollkeeper.h and the library", |filling| Cpp { filling }.render()),
+    ("csharp", "C#", "csharp", "the package Tollkeeper", |filling| CSharp { filling }.render()),
+    ("java", "Java and Android", "java", "tollkeeper-all.jar", |filling| Java { filling }.render()),
+    ("python", "Python", "python", "the wheel tollkeeper", |filling| Python { filling }.render()),
+    ("objective-c", "Objective-C", "objective-c", "TKLicense and the library", |filling| ObjectiveC { filling }.render()),
     ("curl", "curl", "", "ca.pem, the site’s certificate authority, from the page Security", |filling| Curl { filling }.render()),
 ];
 
@@ -100,6 +114,11 @@ templates! {
     EsModule = "admin/snippets/es-module.txt",
     Node = "admin/snippets/node.txt",
     C = "admin/snippets/c.txt",
+    Cpp = "admin/snippets/cpp.txt",
+    CSharp = "admin/snippets/csharp.txt",
+    Java = "admin/snippets/java.txt",
+    Python = "admin/snippets/python.txt",
+    ObjectiveC = "admin/snippets/objective-c.txt",
     Curl = "admin/snippets/curl.txt"
 }
 
@@ -112,6 +131,15 @@ impl Filling {
     /// The vendor's key, as short as it can be, as such a string.
     fn quoted_vendor(&self) -> String {
         quote(&self.vendor())
+    }
+
+    /// The vendor's keys, PEM, as a string of Python, Java and C#.
+    fn plain_pem(&self) -> String {
+        plain_quote(&self.vendor_text())
+    }
+
+    fn plain_product(&self) -> String {
+        plain_quote(&self.product)
     }
 
     fn vendor_attribute(&self) -> String {
@@ -167,6 +195,11 @@ fn quote(text: &str) -> String {
         }
     }
     quoted + "\""
+}
+
+/// A string of a language that knows only the common escapes: Python, Java, C#.
+fn plain_quote(text: &str) -> String {
+    quote(text).replace("\\?", "?")
 }
 
 /// The value of an attribute.
@@ -245,6 +278,15 @@ mod tests {
                     snippet.id,
                 );
             }
+            "cpp" => {
+                let include = Path::new(env!("CARGO_MANIFEST_DIR")).join("static/sdk");
+                let mut compiler = Command::new("c++");
+                compiler.args(["-std=c++17", "-Wall", "-Wextra", "-Werror", "-fsyntax-only", "-I"]).arg(include.join("c")).arg("-I").arg(include.join("cpp"));
+                must(compiler.arg(write("snippet.cpp", &snippet.text)), snippet.id);
+            }
+            "python" => must(Command::new("python3").args(["-W", "error", "-m", "py_compile"]).arg(write("snippet.py", &snippet.text)), snippet.id),
+            // Their compilers are tests/languages' to install, which takes them from a page.
+            "csharp" | "java" | "objective-c" => {}
             "curl" => {
                 must(Command::new("sh").arg("-n").arg(write("snippet.sh", &snippet.text)), snippet.id);
                 let (_, body) = snippet.text.split_once("--data '").expect("done");
@@ -264,7 +306,9 @@ mod tests {
         let folder = tempfile::tempdir().expect("done");
         for product in ["dbr", "a \"strange\" 'product' </script> \\ ??/ é"] {
             let snippets = all(&filling(product)).expect("done");
-            assert_eq!(snippets.iter().map(|snippet| snippet.id).collect::<Vec<_>>(), ["script-tag", "es-module", "node", "c", "curl"]);
+            for library in crate::http::sdk::libraries() {
+                assert!(snippets.iter().any(|snippet| snippet.href == format!("/sdk/{}/", library.folder)), "{}", library.folder);
+            }
             for snippet in &snippets {
                 assert!(snippet.id == "curl" || snippet.text.contains("TK1.eyJzZXJ2ZXJzIjpb"), "{}", snippet.text);
                 check(snippet, folder.path());
