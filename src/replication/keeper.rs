@@ -455,7 +455,9 @@ impl Keeper {
         let now = self.clock.steady_seconds();
         let (exchange, is_due) = {
             let state = self.lock();
-            if state.pairing.is_none() {
+            // What went wrong in this second is not tried again in it.
+            let is_early = state.last_sync.as_ref().is_some_and(|(_, result)| result.is_err()) && now <= state.synced_at;
+            if state.pairing.is_none() || is_early {
                 return;
             }
             let is_late = state.theirs.as_ref().is_some_and(|(beat, _)| self.lag_behind(beat) > LAG_FACTS);
