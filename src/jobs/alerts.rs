@@ -43,6 +43,8 @@ pub struct AlertJob {
     exceptions: Arc<Exceptions>,
     clock: Arc<dyn Clock>,
     checked_at: Option<i64>,
+    /// Which settings it was looked by: others hold at once.
+    checked_by: (u64, u64),
     looked_at: Option<i64>,
     /// Trouble that lasts and was told.
     told: Vec<String>,
@@ -65,6 +67,7 @@ impl AlertJob {
             exceptions,
             clock,
             checked_at: None,
+            checked_by: (0, 0),
             looked_at: None,
             told: Vec::new(),
             told_at,
@@ -85,12 +88,15 @@ impl AlertJob {
 
     /// Whichever serves looks at the thresholds: two servers must not tell the same.
     fn check_thresholds(&mut self, now: i64) -> Result<(), Error> {
-        let minutes = preferences::read::<u32>(&*self.store.reader()?, names::ALERT_MINUTES)?.unwrap_or(CHECK_MINUTES);
-        let is_due = self.checked_at.is_none_or(|at| now < at || now - at >= i64::from(minutes) * 60);
+        let reader = self.store.reader()?;
+        let minutes = preferences::read::<u32>(&reader, names::ALERT_MINUTES)?.unwrap_or(CHECK_MINUTES);
+        let set = (preferences::find(&reader, names::THRESHOLDS)?.1, preferences::find(&reader, names::ALERT_MINUTES)?.1);
+        drop(reader);
+        let is_due = set != self.checked_by || self.checked_at.is_none_or(|at| now < at || now - at >= i64::from(minutes) * 60);
         if !is_due || self.site.find_refusal().is_some() {
             return Ok(());
         }
-        self.checked_at = Some(now);
+        (self.checked_at, self.checked_by) = (Some(now), set);
         for alert in self.store.writer().submit_blocking(CheckThresholds { ways: self.open_ways(), id: random_uuid() })? {
             tracing::warn!(kind = alert.kind, "{}", alert.text);
         }
