@@ -25,7 +25,7 @@ use tollkeeper::client::transport::{Method, Transport};
 use tollkeeper::clock::{Clock as _, SystemClock, rfc3339};
 use tollkeeper::documents::license_file::TEXT_VERSION;
 use tollkeeper::documents::{ActivationRequest, License, LicenseStatus, SigningKey};
-use tollkeeper::http::tls::{SiteAuthority, SwappableCertificate, rustls_config};
+use tollkeeper::http::tls::{Shown, SiteAuthority, rustls_config};
 use tollkeeper::licensing::{LicenseId, Slot};
 use tollkeeper::settings::Settings;
 use uuid::Uuid;
@@ -98,7 +98,7 @@ fn start_empty_handler() -> (u16, String) {
     let now = SystemClock.now_seconds();
     let authority = SiteAuthority::create("bench", now).expect("authority");
     let leaf = authority.issue(&["localhost".to_owned()], now).expect("certificate");
-    let tls = rustls_config(Arc::new(SwappableCertificate::new(&leaf).expect("certificate")), None).expect("TLS");
+    let tls = rustls_config(Arc::new(Shown::new(&leaf).expect("certificate")), None).expect("TLS");
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("port");
     let port = listener.local_addr().expect("address").port();
     std::thread::spawn(move || {
