@@ -2,8 +2,9 @@
 //! (RFC 5425). Syslog has no answers: what is told is that it was handed over.
 
 use std::io::Write;
-use std::net::{SocketAddr, TcpStream, ToSocketAddrs as _, UdpSocket};
+use std::net::{Shutdown, SocketAddr, TcpStream, ToSocketAddrs as _, UdpSocket};
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
@@ -19,6 +20,8 @@ use crate::store::alerts::{Raised, Severity};
 const DAEMON: u8 = 3 << 3;
 /// What every receiver must take is shorter, what it should take is this (RFC 5424 §6.1), in bytes.
 const DATAGRAM_MAX: usize = 2_048;
+/// How long the other side may take to close a connection.
+const PARTING: Duration = Duration::from_secs(2);
 
 /// Hands a message over.
 ///
@@ -39,7 +42,11 @@ pub fn send(settings: &SyslogSettings, message: &Message) -> Result<String, Stri
             }
             return Ok(format!("sent to {place} by UDP, which tells nobody whether it arrived"));
         }
-        SyslogTransport::Tcp => write(&mut connect(&addresses).map_err(failed)?, &lines).map_err(failed)?,
+        SyslogTransport::Tcp => {
+            let mut stream = connect(&addresses).map_err(failed)?;
+            write(&mut stream, &lines).map_err(failed)?;
+            part(stream);
+        }
         SyslogTransport::Tls => {
             let host = ServerName::try_from(settings.host.clone()).map_err(|_| format!("{place}: no certificate can hold this name"))?;
             let connection = ClientConnection::new(Arc::new(trusting(&settings.ca_pem)?), host).map_err(|error| format!("{place}: {error}"))?;
@@ -47,6 +54,7 @@ pub fn send(settings: &SyslogSettings, message: &Message) -> Result<String, Stri
             write(&mut stream, &lines).map_err(failed)?;
             stream.conn.send_close_notify();
             stream.flush().map_err(failed)?;
+            part(stream.sock);
         }
     }
     Ok(format!("handed over to {place}; syslog gives no answer"))
@@ -72,6 +80,15 @@ fn write(stream: &mut impl Write, lines: &[String]) -> std::io::Result<()> {
         stream.write_all(format!("{} {line}", line.len()).as_bytes())?;
     }
     stream.flush()
+}
+
+/// Says that this was all, and waits a moment for the other side to say so too. Closed while something
+/// of the other side is still unread, such as the tickets of TLS, a connection is reset, and what
+/// was sent on it may be lost.
+fn part(mut stream: TcpStream) {
+    let said = stream.shutdown(Shutdown::Write).and_then(|()| stream.set_read_timeout(Some(PARTING)));
+    // One that keeps its side open has had its time.
+    let _ = said.and_then(|()| std::io::copy(&mut stream, &mut std::io::sink()));
 }
 
 fn trusting(ca_pem: &str) -> Result<ClientConfig, String> {
