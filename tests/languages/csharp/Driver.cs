@@ -21,6 +21,7 @@ internal static class Driver
         object given = value;
         if (value == "") given = null;
         else if (name == "limitedModules") given = value.Split(',');
+        else if (name == "sealed") given = value == "true";
         else if (name == "instances") given = int.Parse(value);
         else if (name == "deploymentType") given = Enum.Parse(typeof(DeploymentType), value, true);
         property.SetValue(Settings, given);
