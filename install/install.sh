@@ -365,7 +365,7 @@ put_files() {
 # What belongs to the program, and the way to remove it when the archive is gone.
 put_papers() {
     mkdir -p "$share"
-    for name in install.sh CHANGELOG.md LICENSES.txt sbom.cdx.json tollkeeper.toml prometheus grafana; do
+    for name in install.sh CHANGELOG.md LICENSES.txt sbom.cdx.json tollkeeper.toml prometheus grafana sdk; do
         [ ! -e "$here/$name" ] || cp -R "$here/$name" "$share/"
     done
 }

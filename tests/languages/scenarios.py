@@ -353,7 +353,8 @@ def vectors_of_license_keys(cell):
 
 def vectors_of_product_keys(cell):
     told = vectors("product_keys")
-    names = {"product": "product", "version": "productVersion", "edition": "edition", "deployment_type": "deploymentType", "modules": "limitedModules"}
+    names = {"version": "productVersion", "deployment_type": "deploymentType", "modules": "limitedModules"}
+    names |= {"product": "product", "edition": "edition"}
     drivers = {}
     for case in told["cases"]:
         # Pages of a browser and other machines than this one have the tests of their own.
@@ -509,8 +510,9 @@ class Table:
         columns = {language: max(len(language), 6) + 2 for language in self.languages}
         print("".ljust(width) + "".join(language.ljust(columns[language]) for language in self.languages))
         for scenario in SCENARIOS:
-            cells = ((language, "–" if (scenario, language) in ABSENT else self.cells.get((scenario, language), "MISSING")) for language in self.languages)
-            print(scenario.ljust(width) + "".join(cell.ljust(columns[language]) for language, cell in cells))
+            absent = {language: "–" for language in self.languages if (scenario, language) in ABSENT}
+            cells = {language: absent.get(language) or self.cells.get((scenario, language), "MISSING") for language in self.languages}
+            print(scenario.ljust(width) + "".join(cell.ljust(columns[language]) for language, cell in cells.items()))
         for failure in self.failures:
             print(failure, file=sys.stderr)
         cells = {(scenario, language) for scenario in SCENARIOS for language in self.languages}
