@@ -238,9 +238,10 @@ class Driver:
 
     def __init__(self, stack, program, now=None):
         must(program.exists(), f"{program} was not built")
-        # The device's clock stands still then.
+        # The device's clock stands still then; but for the last of these, Java would spin.
         clock = [] if now is None else ["faketime", "-f", now.strftime("%Y-%m-%d %H:%M:%S")]
-        env = {**os.environ, "TZ": "UTC", "DONT_FAKE_MONOTONIC": "1", "ASAN_OPTIONS": "verify_asan_link_order=0"}
+        faked = {"TZ": "UTC", "ASAN_OPTIONS": "verify_asan_link_order=0", "DONT_FAKE_MONOTONIC": "1", "FAKETIME_FORCE_MONOTONIC_FIX": "0"}
+        env = {**os.environ, **faked}
         pipes = {name: subprocess.PIPE for name in ("stdin", "stdout", "stderr")}
         self.child = subprocess.Popen([*clock, str(program)], **pipes, text=True, bufsize=1, env=env)
         self.lines, self.events, self.errors = queue.Queue(), [], []
