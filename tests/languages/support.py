@@ -196,21 +196,29 @@ class Forger:
         self.authority = (home / "ca.pem").read_text()
         self.upstream = ""
         self.change = lambda answer: answer
+        #: Paths that were asked for, and in which kind of body.
+        self.asked = []
         forger = self
 
         class Handler(BaseHTTPRequestHandler):
-            def do_POST(self):
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                request = urllib.request.Request(forger.upstream + self.path, body, {"Content-Type": "application/json"})
+            def do_GET(self):
+                length = self.headers["Content-Length"]
+                body = None if length is None else self.rfile.read(int(length))
+                kind = self.headers["Content-Type"]
+                forger.asked.append((self.path, kind))
+                request = urllib.request.Request(forger.upstream + self.path, body, {} if kind is None else {"Content-Type": kind})
                 with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
-                    told = answer.read()
-                if self.path.endswith("/authorize"):
+                    status, kind, told = answer.status, answer.headers["Content-Type"], answer.read()
+                if self.path.endswith("/authorize") and kind == "application/json":
                     told = json.dumps(forger.change(json.loads(told))).encode()
-                self.send_response(200)
-                self.send_header("Content-Type", "application/json")
+                self.send_response(status)
+                if kind is not None:
+                    self.send_header("Content-Type", kind)
                 self.send_header("Content-Length", str(len(told)))
                 self.end_headers()
                 self.wfile.write(told)
+
+            do_POST = do_GET
 
             def log_message(self, *_):
                 pass
@@ -228,9 +236,14 @@ class Forger:
 class Driver:
     """A program that does what it is told through a library: see tests/c/driver.c."""
 
-    def __init__(self, stack, program):
+    def __init__(self, stack, program, now=None):
         must(program.exists(), f"{program} was not built")
-        self.child = subprocess.Popen([str(program)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, bufsize=1)
+        # The device's clock stands still then; but for the last of these, Java would spin.
+        clock = [] if now is None else ["faketime", "-f", now.strftime("%Y-%m-%d %H:%M:%S")]
+        faked = {"TZ": "UTC", "ASAN_OPTIONS": "verify_asan_link_order=0", "DONT_FAKE_MONOTONIC": "1", "FAKETIME_FORCE_MONOTONIC_FIX": "0"}
+        env = {**os.environ, **faked}
+        pipes = {name: subprocess.PIPE for name in ("stdin", "stdout", "stderr")}
+        self.child = subprocess.Popen([*clock, str(program)], **pipes, text=True, bufsize=1, env=env)
         self.lines, self.events, self.errors = queue.Queue(), [], []
         self.readers = [threading.Thread(target=self._read), threading.Thread(target=lambda: self.errors.extend(self.child.stderr))]
         for reader in self.readers:
@@ -311,9 +324,9 @@ class Cell:
         """A new folder: a new device."""
         return Path(tempfile.mkdtemp(dir=self.home))
 
-    def driver(self, vendor, folder=None, **settings):
+    def driver(self, vendor, folder=None, now=None, **settings):
         """A program with these settings."""
-        driver = Driver(self.stack, self.program)
+        driver = Driver(self.stack, self.program, now)
         driver.done("set-file", "vendorPublicKey", self.file(vendor))
         for name, value in {"product": "dbr", "dataFolder": folder or self.folder(), **settings}.items():
             if name == "certificateAuthority":

@@ -56,8 +56,8 @@ namespace Tollkeeper
             {
                 if (license == IntPtr.Zero)
                 {
-                    throw new LicenseException(
-                        302, "this license was closed: initialize again to take one", "The application has closed its license. Please start it again.");
+                    const string message = "this license was closed: initialize again to take one";
+                    throw new LicenseException(302, message, "The application has closed its license. Please start it again.");
                 }
                 used = license;
                 busy++;

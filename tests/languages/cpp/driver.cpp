@@ -81,7 +81,14 @@ void put(const std::string &name, const std::string &value) {
         settings.limitedModules.clear();
         for (std::string module; std::getline(modules, module, ',');) settings.limitedModules.push_back(module);
     } else if (name == "deploymentType") {
-        settings.deploymentType = value == "server" ? DeploymentType::Server : DeploymentType::Desktop;
+        const std::map<std::string, DeploymentType> types = {
+            {"browser", DeploymentType::Browser}, {"mobile", DeploymentType::Mobile}, {"server", DeploymentType::Server},
+            {"desktop", DeploymentType::Desktop}, {"embedded", DeploymentType::Embedded},
+        };
+        settings.deploymentType.reset();
+        if (!value.empty()) settings.deploymentType = types.at(value);
+    } else if (name == "sealed") {
+        settings.sealed = value == "true";
     } else if (name == "instances") {
         settings.instances = static_cast<std::uint32_t>(std::stoul(value));
     } else {

@@ -1,5 +1,6 @@
 // Does what it is told, one line at a time, through the .NET library: what tests/c/driver.c does in C.
 using System;
+using System.Collections.Concurrent;
 using System.Collections.Generic;
 using System.IO;
 using System.Linq;
@@ -7,8 +8,33 @@ using System.Text;
 using System.Threading;
 using Tollkeeper;
 
+/// A thread that does what is posted to it, as those of user interfaces do.
+internal sealed class Pump : SynchronizationContext
+{
+    private readonly BlockingCollection<Action> posted = new BlockingCollection<Action>();
+    private readonly Thread thread;
+    internal int Count;
+
+    internal Pump()
+    {
+        thread = new Thread(() => { foreach (var work in posted.GetConsumingEnumerable()) work(); }) { IsBackground = true };
+        thread.Start();
+    }
+
+    internal bool IsCurrent => Thread.CurrentThread == thread;
+
+    public override void Post(SendOrPostCallback work, object state)
+    {
+        Interlocked.Increment(ref Count);
+        posted.Add(() => work(state));
+    }
+}
+
 internal static class Driver
 {
+    private static readonly Pump UserInterface = new Pump();
+    private static bool isOfUserInterface;
+
     private static readonly LicenseSettings Settings = new LicenseSettings();
     private static readonly Deduplicator Deduplicator = new Deduplicator();
     private static License license;
@@ -21,6 +47,7 @@ internal static class Driver
         object given = value;
         if (value == "") given = null;
         else if (name == "limitedModules") given = value.Split(',');
+        else if (name == "sealed") given = value == "true";
         else if (name == "instances") given = int.Parse(value);
         else if (name == "deploymentType") given = Enum.Parse(typeof(DeploymentType), value, true);
         property.SetValue(Settings, given);
@@ -39,6 +66,27 @@ internal static class Driver
         ((License)sender).Dispose();
         Say("event closed");
     };
+
+    /// As a user interface starts one: its events must come where it was made.
+    private static void StartInUserInterface()
+    {
+        isOfUserInterface = true;
+        UserInterface.Count = 0;
+        SynchronizationContext.SetSynchronizationContext(UserInterface);
+        license = License.Start(Settings, made =>
+        {
+            Attach(made);
+            made.Changed += (sender, status) => { if (!UserInterface.IsCurrent) throw new InvalidOperationException("an event on another thread"); };
+        });
+        SynchronizationContext.SetSynchronizationContext(null);
+    }
+
+    private static void Close()
+    {
+        license.CloseAsync().GetAwaiter().GetResult();
+        if (isOfUserInterface && UserInterface.Count == 0) throw new InvalidOperationException("no event was posted");
+        isOfUserInterface = false;
+    }
 
     private static string Quoted(string text) => text == null ? "null" : "\"" + text.Replace("\\", "\\\\").Replace("\"", "\\\"") + "\"";
 
@@ -100,8 +148,8 @@ internal static class Driver
             case "set-file": Put(first, File.ReadAllText(more)); return null;
             case "initialize": license = License.InitializeAsync(Settings, Attach).GetAwaiter().GetResult(); return null;
             case "initialize-closing": license = License.Initialize(Settings, CloseAtTheEnd); return null;
-            case "start": license = License.Start(Settings, Attach); return null;
-            case "close": license.CloseAsync().GetAwaiter().GetResult(); return null;
+            case "start": StartInUserInterface(); return null;
+            case "close": Close(); return null;
             case "release": license.ReleaseAsync().GetAwaiter().GetResult(); return null;
             case "check": license.Check(rest == "" ? null : rest); return null;
             case "record": license.Record(more, long.Parse(first)); return null;

@@ -188,6 +188,7 @@ static NSString *readFile(NSString *path) {
     id given = [value length] == 0 ? nil : value;
     if ([name isEqual:@"limitedModules"]) given = [given componentsSeparatedByString:@","];
     if ([name isEqual:@"instances"]) given = [NSNumber numberWithInteger:[value integerValue]];
+    if ([name isEqual:@"sealed"]) given = [NSNumber numberWithBool:[value isEqual:@"true"]];
     [settings setValue:given forKey:name];
 }
 
