@@ -452,6 +452,8 @@ mod tests {
             "backup.directory" | "tls.certificate" | "tls.key" => "/backups",
             "sdk_packages" => "/packages",
             "log.level" => "debug",
+            "log.format" => "json",
+            "metrics.listen" => "127.0.0.1:6",
             _ => "11",
         };
         let env: Vec<_> = KEYS.iter().map(|key| (keys::variable(key), values(key))).collect();
@@ -462,8 +464,10 @@ mod tests {
         let mut toml = String::new();
         for key in KEYS {
             let value = match key {
-                "listen" | "http" | "server_urls" | "trusted_vendors" | "tls.names" => format!("[{:?}]", values(key)),
-                "data" | "log.level" | "backup.directory" | "tls.certificate" | "tls.key" | "sdk_packages" => format!("{:?}", values(key)),
+                "listen" | "http" | "server_urls" | "trusted_vendors" | "tls.names" | "metrics.listen" => format!("[{:?}]", values(key)),
+                "data" | "log.level" | "log.format" | "backup.directory" | "tls.certificate" | "tls.key" | "sdk_packages" => {
+                    format!("{:?}", values(key))
+                }
                 _ => values(key).to_owned(),
             };
             toml += &format!("{key} = {value}\n");

@@ -200,7 +200,9 @@ fn find_listener(port: u16) -> Option<String> {
         let files = fs::read_dir(process.join("fd")).into_iter().flatten().filter_map(Result::ok);
         files.filter_map(|file| fs::read_link(file.path()).ok()).any(|target| target.as_os_str() == inode.as_str())
     };
-    let process = processes.filter(|path| path.join("fd").exists()).find(has_it)?;
+    // Not `self`, which is one of the others.
+    let is_number = |path: &std::path::PathBuf| path.file_name().is_some_and(|name| name.as_encoded_bytes().iter().all(u8::is_ascii_digit));
+    let process = processes.filter(is_number).find(has_it)?;
     let name = fs::read_to_string(process.join("comm")).ok()?;
     Some(format!("{} (process {})", name.trim(), process.file_name()?.to_string_lossy()))
 }

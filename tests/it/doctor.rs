@@ -191,7 +191,7 @@ fn the_support_bundle_holds_what_helps_and_nothing_secret() {
     for hidden in [
         "open sesame",
         "four words",
-        "argon2",
+        "$argon2",
         token.trim(),
         key.trim(),
         hex.as_str(),

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::items::{self, ItemDetail};
-use super::{backups, certificate, licenses, servers};
+use super::{alerts, backups, certificate, licenses, servers};
 use crate::clock::{Clock as _, SystemClock, parse_rfc3339, rfc3339};
 use crate::commands::doctor::{Finding, Level, look_at_installation, look_at_limits, sort};
 use crate::commands::exceptions::{Exception, Trouble};
@@ -75,7 +75,7 @@ async fn examine(context: &Data<Context>) -> DoctorAnswer {
         Finding::to_mend("ports", Level::Warning, format!("{told}, unencrypted"), "remove --http or `http` unless everything on the way is trusted")
     }));
     about_backups(context, &mut findings).await;
-    findings.push(about_ways_out());
+    about_ways_out(context, &mut findings).await;
     findings.push(look_at_limits(context.limits.connections));
     findings.extend(context.exceptions.list().into_iter().map(about_exception));
     sort(&mut findings);
@@ -280,8 +280,26 @@ async fn about_backups(context: &Data<Context>, findings: &mut Vec<Finding>) {
 }
 
 /// How alerts leave this server.
-fn about_ways_out() -> Finding {
-    Finding::told("alerts", Level::Note, "they are shown on the pages and in the log; no way out is set up")
+async fn about_ways_out(context: &Data<Context>, findings: &mut Vec<Finding>) {
+    let ways = match alerts::ways(context).await {
+        Ok(ways) => ways,
+        Err(error) => return findings.push(broken("alerts", &error)),
+    };
+    if ways.iter().all(|way| !way.on) {
+        let text = "they are shown on the pages and in the log; no way out is set up";
+        return findings.push(Finding::to_mend("alerts", Level::Note, text, "set mail, a webhook or syslog up on the page Alerts"));
+    }
+    findings.extend(ways.iter().filter(|way| way.on).map(|way| match (&way.sent_at, way.is_failing()) {
+        (_, true) => {
+            // Why may name where to, which is for nobody who gets a support bundle.
+            let text = format!("by {}: {} wait, the last could not be sent at {}", way.way, way.waiting, way.failed_at.as_deref().unwrap_or_default());
+            Finding::to_mend("alerts", Level::Error, text, "the page Alerts tells why; 'Send a test' there shows whether it is mended")
+        }
+        (Some(at), false) => Finding::told("alerts", Level::Ok, format!("by {}: the last was sent at {at}, answered {:?}", way.way, way.answer)),
+        (None, false) => {
+            Finding::to_mend("alerts", Level::Note, format!("by {}: none was sent yet", way.way), "'Send a test' on the page Alerts shows whether they arrive")
+        }
+    }));
 }
 
 /// What is asked for.
