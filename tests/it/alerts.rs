@@ -118,6 +118,14 @@ fn all_news_goes_into_one_signed_message_every_ten_minutes() {
     until("the way knows", 20, || (way(&site, "webhook")["answer"] == "status 204").then_some(()));
 }
 
+/// How much what doctor says of the ways out presses, and what it says.
+fn doctor(site: &Site) -> (String, String) {
+    let answer = site.admin_get("doctor");
+    let finding = answer["findings"].as_array().expect("findings").iter().find(|finding| finding["area"] == "alerts").expect("alerts");
+    let text = |name: &str| finding[name].as_str().expect("a text").to_owned();
+    (text("level"), text("text"))
+}
+
 fn chrono_at(seconds: i64) -> chrono::DateTime<chrono::Utc> {
     chrono::DateTime::from_timestamp(seconds, 0).expect("a time")
 }
@@ -143,6 +151,7 @@ fn a_message_waits_through_a_restart_and_is_tried_again_with_growing_pauses() {
     let failing = way(&site, "webhook");
     assert_eq!(failing["waiting"], json!(1), "{failing}");
     assert!(failing["error"].as_str().expect("an error").ends_with("answered with status 503: not now"), "{failing}");
+    assert_eq!(doctor(&site), ("error".to_owned(), "by webhook: 1 wait, the last could not be sent at 2026-11-22T12:10:00Z".to_owned()));
     site.clock.advance_seconds(29);
     assert_eq!(hook.posted().len(), 1);
     site.clock.advance_seconds(1);
@@ -157,6 +166,8 @@ fn a_message_waits_through_a_restart_and_is_tried_again_with_growing_pauses() {
     let posted = hook.wait_for(3);
     assert_eq!(posted[0].json()["id"], posted[2].json()["id"], "the same message");
     settled(&site, "webhook");
+    let (level, text) = doctor(&site);
+    assert!(level == "ok" && text.ends_with("answered \"status 200\""), "{text}");
     assert_eq!(history(&site), ["seats_60_percent"], "one crossing, whoever was restarted");
 }
 
