@@ -8,6 +8,7 @@ cell that fails is told, and then the status is 1.
 
 import base64
 import json
+import ssl
 import sys
 import time
 import traceback
@@ -16,7 +17,7 @@ from contextlib import ExitStack
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
-from support import Broken, Cell, Pair, decode, decode_file, equal, must, tollkeeper, until
+from support import Broken, Cell, Pair, decode, decode_file, equal, must, openssl, tollkeeper, until
 
 VECTORS = Path(__file__).parent.parent / "vectors"
 
@@ -203,6 +204,24 @@ def sealed(cell):
     equal(site.total(), 2, "the server's total")
     kinds = {path: kind for path, kind in proxy.asked if not path.endswith("/server")}
     must(len(kinds) == 3 and "application/json" not in kinds.values(), "everything that was asked was sealed", kinds)
+    driver.end()
+
+
+def own_certificate(cell):
+    """The site shows browsers a certificate of its company; devices go on by the authority in their license key."""
+    site = cell.sandbox()
+    folder = Path(cell.folder())
+    certificate, key = folder / "chain.pem", folder / "key.pem"
+    openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", 30, "-subj", "/CN=Plant", "-keyout", key, "-out", certificate,
+            "-addext", "subjectAltName=IP:127.0.0.1", "-addext", "basicConstraints=critical,CA:FALSE", "-addext", "extendedKeyUsage=serverAuth")
+    tollkeeper("certificate", "set", "--data", site.data, "--cert", certificate, "--key", key)
+    host, port = site.https.removeprefix("https://").split(":")
+    equal(ssl.get_server_certificate((host, int(port))).strip(), certificate.read_text().strip(), "what browsers see")
+    driver = cell.by_key(site)
+    driver.done("initialize")
+    driver.done("record", 2, "QR Code")
+    driver.done("release")
+    equal(site.total(), 2, "the server's total")
     driver.end()
 
 
@@ -467,6 +486,7 @@ SCENARIOS = {
     "wrong password": wrong_password,
     "forged authorization": forged,
     "sealed requests": sealed,
+    "the site's own certificate": own_certificate,
     "product key": product_key,
     "two processes, one cache": two_processes,
     "seats and instances": seats_and_instances,

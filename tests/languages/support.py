@@ -41,6 +41,11 @@ def tollkeeper(*words, **more):
     return done.stdout
 
 
+def openssl(*words):
+    done = subprocess.run(["openssl", *map(str, words)], capture_output=True, text=True, timeout=PATIENCE)
+    must(done.returncode == 0, f"openssl {' '.join(map(str, words))}:", done.stderr)
+
+
 def until(what, look):
     """Looks until it is so; what it is then."""
     end = time.monotonic() + PATIENCE

@@ -53,7 +53,7 @@ final class Tls {
     private static SSLSocketFactory factory(TrustManager trusted) throws GeneralSecurityException {
         SSLContext context = SSLContext.getInstance("TLS");
         context.init(null, new TrustManager[] {trusted}, null);
-        return context.getSocketFactory();
+        return new SiteSockets(context.getSocketFactory());
     }
 
     /**
