@@ -17,7 +17,7 @@ from contextlib import ExitStack
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
-from support import Broken, Cell, Pair, decode, decode_file, equal, must, openssl, tollkeeper, until
+from support import Broken, Cell, Pair, decode, decode_file, equal, issue_certificate, must, tollkeeper, until
 
 VECTORS = Path(__file__).parent.parent / "vectors"
 
@@ -210,11 +210,9 @@ def sealed(cell):
 def own_certificate(cell):
     """The site shows browsers a certificate of its company; devices go on by the authority in their license key."""
     site = cell.sandbox()
-    folder = Path(cell.folder())
-    certificate, key = folder / "chain.pem", folder / "key.pem"
-    openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", 30, "-subj", "/CN=Plant", "-keyout", key, "-out", certificate,
-            "-addext", "subjectAltName=IP:127.0.0.1", "-addext", "basicConstraints=critical,CA:FALSE", "-addext", "extendedKeyUsage=serverAuth")
-    tollkeeper("certificate", "set", "--data", site.data, "--cert", certificate, "--key", key)
+    authority, certificate, key = issue_certificate(cell.folder())
+    chain = cell.file(certificate.read_text() + authority.read_text())
+    tollkeeper("certificate", "set", "--data", site.data, "--cert", chain, "--key", key)
     host, port = site.https.removeprefix("https://").split(":")
     equal(ssl.get_server_certificate((host, int(port))).strip(), certificate.read_text().strip(), "what browsers see")
     driver = cell.by_key(site)

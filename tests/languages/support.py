@@ -41,9 +41,22 @@ def tollkeeper(*words, **more):
     return done.stdout
 
 
-def openssl(*words):
-    done = subprocess.run(["openssl", *map(str, words)], capture_output=True, text=True, timeout=PATIENCE)
-    must(done.returncode == 0, f"openssl {' '.join(map(str, words))}:", done.stderr)
+def issue_certificate(home):
+    """An authority, and what it gives to a server of this machine: the paths of its certificate, the server's, and the server's key."""
+    made = [home / name for name in ("authority.pem", "server.pem", "server.key")]
+    authority, certificate, key = made
+    authority_key = home / "authority.key"
+
+    def request(subject, *words):
+        command = ("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "30")
+        done = subprocess.run([*command, "-subj", f"/CN={subject}", *words], capture_output=True, text=True, timeout=PATIENCE)
+        must(done.returncode == 0, "openssl:", done.stderr)
+
+    request("Authority", "-keyout", authority_key, "-out", authority, "-addext", "keyUsage=critical,keyCertSign")
+    extensions = ("subjectAltName=IP:127.0.0.1", "basicConstraints=critical,CA:FALSE", "extendedKeyUsage=serverAuth")
+    own = [word for extension in extensions for word in ("-addext", extension)]
+    request("Server", "-CA", authority, "-CAkey", authority_key, "-keyout", key, "-out", certificate, *own)
+    return made
 
 
 def until(what, look):
@@ -192,13 +205,8 @@ class Forger:
 
     def __init__(self, stack):
         home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tollkeeper-")))
-        openssl = ("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2")
-        authority = ("-subj", "/CN=Authority", "-keyout", home / "ca.key", "-out", home / "ca.pem", "-addext", "keyUsage=critical,keyCertSign")
-        subprocess.run([*openssl, *authority], check=True, capture_output=True)
-        own = ("-subj", "/CN=Forger", "-CA", home / "ca.pem", "-CAkey", home / "ca.key", "-keyout", home / "own.key", "-out", home / "own.pem")
-        names = ("-addext", "subjectAltName=IP:127.0.0.1", "-addext", "basicConstraints=critical,CA:FALSE")
-        subprocess.run([*openssl, *own, *names], check=True, capture_output=True)
-        self.authority = (home / "ca.pem").read_text()
+        authority, certificate, key = issue_certificate(home)
+        self.authority = authority.read_text()
         self.upstream = ""
         self.change = lambda answer: answer
         #: Paths that were asked for, and in which kind of body.
@@ -230,7 +238,7 @@ class Forger:
 
         server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(home / "own.pem", home / "own.key")
+        context.load_cert_chain(certificate, key)
         server.socket = context.wrap_socket(server.socket, server_side=True)
         self.https = f"https://127.0.0.1:{server.server_address[1]}"
         threading.Thread(target=server.serve_forever, daemon=True).start()
