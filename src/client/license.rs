@@ -78,9 +78,11 @@ impl License {
             // What other processes of the machine hold is known from the first moment on.
             license.shared.flush()?;
             let (keeper, worker) = (Arc::clone(&license.shared), Arc::clone(&license.shared));
+            // Before the thread looks for something to do: else it might ask by itself first, and twice in all.
+            let start = license.shared.wish(Wish::Start);
             license.keeper = Some(spawn("tollkeeper-disk", move || keeper.keep())?);
             license.worker = Some(spawn("tollkeeper", move || worker.work())?);
-            license.shared.ask_worker(Wish::Start)?;
+            license.shared.wait_for(start)?;
         }
         Ok(license)
     }

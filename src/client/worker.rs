@@ -139,17 +139,30 @@ impl Shared {
         if matches!(self.kind, Kind::Keys { .. }) {
             return Ok(());
         }
+        let number = self.wish(wish);
+        self.wait_for(number)
+    }
+
+    /// Has it done when the thread that asks comes to it. Gives the number of its answer, 0 where none
+    /// is waited for.
+    pub(super) fn wish(self: &Arc<Self>, wish: Wish) -> u64 {
         let is_listener = self.is_worker();
         let mut counter = lock(&self.counter);
         counter.wished += u64::from(!is_listener);
         let number = if is_listener { 0 } else { counter.wished };
         counter.wishes.push((wish, number));
         self.wake.notify_all();
+        number
+    }
+
+    /// Waits for what came of a wish.
+    pub(super) fn wait_for(&self, number: u64) -> Result<(), LicenseError> {
+        if number == 0 {
+            return Ok(());
+        }
+        let mut counter = lock(&self.counter);
         // No channel: it would have the standard library remember the waiting thread for ever.
         loop {
-            if is_listener {
-                return Ok(());
-            }
             if let Some(index) = counter.answers.iter().position(|(answered, _)| *answered == number) {
                 return counter.answers.swap_remove(index).1;
             }

@@ -9,7 +9,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 pub enum Trouble {
     /// No backup can be made.
     Backup,
-    /// The disk is nearly full.
+    /// The disk is nearly full, or cannot be written.
     Disk,
     /// The journal does not follow from itself.
     Journal,

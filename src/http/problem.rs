@@ -100,6 +100,9 @@ impl From<store::Error> for Failure {
     fn from(error: store::Error) -> Self {
         let told = match &error {
             store::Error::QueueFull | store::Error::Stopped | store::Error::DiskFull | store::Error::ReadOnly => error.to_string(),
+            store::Error::Io(_) => {
+                "the server's disk fails or has become read-only: its administrator has to look at the disk, and to start the server anew".to_owned()
+            }
             _ => "the server cannot reach its database; its log says why".to_owned(),
         };
         if !matches!(error, store::Error::QueueFull | store::Error::Stopped) {

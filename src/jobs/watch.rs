@@ -19,6 +19,9 @@ const ROOM_WANTED: u64 = 512 << 20;
 /// The file that tells how far the journal was; it lies beside the database, and not in it.
 const MARK: &str = "sequence.mark";
 
+/// A file that is written for no other reason than to see whether it can be.
+const PROBE: &str = ".writable";
+
 /// How far the journal was when that was last written down; 0: nobody knows.
 pub fn read_mark(data: &Path) -> u64 {
     std::fs::read_to_string(data.join(MARK)).ok().and_then(|text| text.trim().parse().ok()).unwrap_or(0)
@@ -64,6 +67,11 @@ pub struct WatchJob {
 
 impl WatchJob {
     fn look_at_disk(&self, now: i64) {
+        // A file system that failed is read-only whatever its free room.
+        if let Err(error) = std::fs::write(self.data.join(PROBE), b"") {
+            let detail = format!("nothing can be written into {}: {error}; devices are refused until that is mended", self.data.display());
+            return self.exceptions.raise(Trouble::Disk, now, detail);
+        }
         match free_bytes(&self.data) {
             Ok(free) if free < ROOM_WANTED => {
                 let detail = format!("the disk of {} has {} MB left: make room there, devices are refused when it is full", self.data.display(), free >> 20);

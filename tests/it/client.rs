@@ -14,6 +14,7 @@ use tollkeeper::clock::{Clock as _, SystemClock};
 use tollkeeper::licensing::ChargeWay;
 use tollkeeper::protocol::ErrorCode;
 
+use crate::support::wire::granted;
 use crate::support::{Site, Vendor};
 
 /// Settings of an application of this site, by fields.
@@ -51,6 +52,16 @@ fn code_of(error: &LicenseError) -> u16 {
 
 fn used(site: &Site) -> u64 {
     site.item(1)["used"].as_u64().expect("a number")
+}
+
+#[test]
+fn a_start_asks_once() {
+    let (site, vendor) = Site::licensed(vec![Vendor::scan_item(1)]);
+    for start in 1..=40 {
+        let folder = tempfile::tempdir().expect("dir");
+        drop(License::start(&settings(&site, &vendor, folder.path()), Listeners::default()).expect("licensed"));
+        assert_eq!(granted(&site), json!(start));
+    }
 }
 
 #[test]
