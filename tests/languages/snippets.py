@@ -1,4 +1,4 @@
-"""Takes every snippet from the page of a handshake code, compiles it in its language, and runs it where it is a program.
+"""Takes every snippet from pages of handshake codes and from the page API, compiles it in its language, and runs it where it is a program.
 
     python3 snippets.py FOLDER
 
@@ -111,8 +111,8 @@ def main():
         visitor = Visitor(site)
         libraries = set(re.findall(r'href="/sdk/([^/"]+)/"', visitor.visit("/sdk/")))
         ran = 0
-        for code in ("216998-scan", "216998-locked"):
-            page = visitor.visit(f"/admin/handshakes/{code}")
+        for path in ("handshakes/216998-scan", "handshakes/216998-locked", "api"):
+            page = visitor.visit(f"/admin/{path}")
             equal(libraries - set(re.findall(r'href="/sdk/([^/"]+)/"', page)), set(), "libraries without a snippet")
             snippets = re.findall(r'<pre id="snippet-([^"]+)"[^>]*>(.*?)</pre>', page, re.S)
             for name, text in snippets:
@@ -120,7 +120,7 @@ def main():
                 ran += try_snippet(name, html.unescape(text), folder, built)
         # Each had a folder of its own.
         equal(len(site.devices()), ran, "devices that were authorized")
-        print(f"{len(snippets)} snippets compiled, twice; {ran} programs were authorized")
+        print(f"{len(snippets)} snippets compiled, three times; {ran} programs were authorized")
 
 
 if __name__ == "__main__":

@@ -5,6 +5,8 @@ use actix_web::web::Data;
 use askama::Template;
 
 use super::chrome::{Chrome, PageResult, page};
+use super::handshake::examples;
+use super::snippets::Snippet;
 use crate::http::Context;
 use crate::http::caller::Caller;
 use crate::http::openapi;
@@ -24,6 +26,9 @@ struct ApiPage {
     page: Chrome,
     server: String,
     libraries: Vec<Library>,
+    /// The handshake code whose license key the snippets have, if there is one.
+    code: Option<String>,
+    snippets: Vec<Snippet>,
     calls: Vec<Call>,
 }
 
@@ -46,5 +51,6 @@ fn calls() -> Vec<Call> {
 pub async fn show(caller: Caller, context: Data<Context>, request: HttpRequest) -> PageResult {
     let page_around = Chrome::of(&context, &request, &caller, "/admin/api", "API").await?;
     let server = context.server_urls.first().cloned().unwrap_or_default();
-    Ok(page(&ApiPage { page: page_around, server, libraries: sdk::libraries(), calls: calls() })?)
+    let (code, snippets) = examples(&context)?;
+    Ok(page(&ApiPage { page: page_around, server, libraries: sdk::libraries(), code, snippets, calls: calls() })?)
 }

@@ -23,7 +23,7 @@ use crate::licensing::order::{self, Why};
 use crate::licensing::{HandshakeCode, ItemId, LicenseItem};
 use crate::store::catalog::Catalog;
 use crate::store::handshakes::Handshake;
-use crate::store::presence;
+use crate::store::{Error, presence};
 
 /// What was typed into the fields that all codes have.
 #[derive(Debug, Clone, Default)]
@@ -200,6 +200,31 @@ fn filling(context: &Context, catalog: &Catalog, code: &Handshake, row: &Handsha
         client_uuid: random_uuid().to_string(),
         nonce: jws::encode(random_uuid().as_bytes()),
     })
+}
+
+/// Snippets for whoever has no code in mind: with the license key of a default code, if there is one,
+/// else of any; else with a gap to be filled. And whose key it is.
+pub fn examples(context: &Context) -> Result<(Option<String>, Vec<Snippet>), Failure> {
+    let catalog = context.writer().catalog();
+    let rows = catalog.codes().into_iter().map(|code| Ok((code, HandshakeRow::of(context, &catalog, code)?))).collect::<Result<Vec<_>, Error>>()?;
+    let chosen = rows.iter().find(|(_, row)| row.default).or(rows.first());
+    let filling = match chosen {
+        Some((code, row)) => filling(context, &catalog, code, row)?,
+        None => Filling {
+            license_key: "TK1.…".to_owned(),
+            vendor_keys: Vec::new(),
+            product: "PRODUCT".to_owned(),
+            more: Vec::new(),
+            server: context.server_urls.first().cloned().unwrap_or_default(),
+            handshake_code: "HANDSHAKE-CODE".to_owned(),
+            organization_id: "ORGANIZATION-ID".to_owned(),
+            session_password: None,
+            client_uuid: random_uuid().to_string(),
+            nonce: jws::encode(random_uuid().as_bytes()),
+        },
+    };
+    let snippets = snippets::all(&filling).map_err(|error| crate::http::ops::broken("a snippet", &error))?;
+    Ok((chosen.map(|(_, row)| row.handshake_code.clone()), snippets))
 }
 
 async fn code_page(context: &Data<Context>, request: &HttpRequest, caller: &Caller, name: &str, shown: Shown) -> Result<HttpResponse, Failure> {
