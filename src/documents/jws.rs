@@ -13,6 +13,8 @@ use crate::licensing::id::shorten;
 
 /// Largest decoded header, in bytes. A header holds at most a server certificate.
 const HEADER_MAX: usize = 16 * 1024;
+/// Room for the payload of an authorization of a few items, so that it is written without moving.
+const PAYLOAD_USUAL: usize = 1_024;
 /// Deepest nesting of JSON; the documents need five.
 const DEPTH_MAX: usize = 16;
 
@@ -106,7 +108,8 @@ impl PreparedHeader {
     ///
     /// When the payload cannot be JSON at all (a map with keys that are not text).
     pub fn sign(&self, payload: &impl Serialize) -> String {
-        let json = serde_json::to_vec(payload).expect("documents are structs that JSON can hold");
+        let mut json = Vec::with_capacity(PAYLOAD_USUAL);
+        serde_json::to_writer(&mut json, payload).expect("documents are structs that JSON can hold");
         let mut text = String::with_capacity(self.encoded.len() + json.len() * 4 / 3 + 96);
         text.push_str(&self.encoded);
         URL_SAFE_NO_PAD.encode_string(&json, &mut text);

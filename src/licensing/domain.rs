@@ -82,9 +82,8 @@ pub fn is_public_suffix(name: &str) -> bool {
 /// last label.
 #[cfg(feature = "server")]
 fn suffix(name: &str) -> (&str, bool) {
-    let found = psl::suffix(name.as_bytes());
-    let length = found.map_or(0, |suffix| suffix.as_bytes().len());
-    (&name[name.len() - length..], found.is_some_and(|suffix| suffix.is_known()))
+    let (length, is_known) = psl2::lookup(name).map_or((0, false), |found| (found.suffix().len(), found.is_known()));
+    (&name[name.len() - length..], is_known)
 }
 
 #[cfg(not(feature = "server"))]
@@ -233,6 +232,9 @@ mod tests {
             ("line4.plant.local", Some("plant.local")),
             ("intranet", Some("intranet")),
             ("a.city.kawasaki.jp", Some("city.kawasaki.jp")),
+            // Named by a rule, and by the one for all names of its kind, too.
+            ("a.b.oci.customer-oci.com", Some("b.oci.customer-oci.com")),
+            ("oci.customer-oci.com", None),
             ("co.uk", None),
             ("com", None),
             ("192.168.1.10", None),

@@ -111,14 +111,13 @@ impl AuthorizeAnswer {
     /// As JSON. The authorization, which is most of it, goes in as it is: a compact JWS has no
     /// character that JSON would write otherwise, and need not be searched for one.
     pub fn into_json(mut self) -> Vec<u8> {
-        const BEFORE: usize = r#"{"authorization":""#.len();
+        const BEFORE: &str = r#"{"authorization":""#;
         const AROUND: usize = 512;
         let authorization = std::mem::take(&mut self.authorization);
         debug_assert!(authorization.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b)));
-        let mut json = Vec::with_capacity(authorization.len() + AROUND);
-        serde_json::to_writer(&mut json, &self).expect("texts and numbers are JSON");
-        json.splice(BEFORE..BEFORE, authorization.into_bytes());
-        json
+        let mut around = Vec::with_capacity(AROUND);
+        serde_json::to_writer(&mut around, &self).expect("texts and numbers are JSON");
+        [BEFORE.as_bytes(), authorization.as_bytes(), &around[BEFORE.len()..]].concat()
     }
 }
 

@@ -33,6 +33,7 @@ use uuid::Uuid;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+/// Connections, unless the environment's TOLLKEEPER_BENCH_CONNECTIONS says otherwise.
 const CONNECTIONS: usize = 256;
 const REPORTS_A_REQUEST: usize = 20;
 const WORKERS: usize = 2;
@@ -67,7 +68,7 @@ fn main() {
     let mut authorizations = Vec::new();
     let mut refreshes = Vec::new();
     let mut reports = Vec::new();
-    println!("{CONNECTIONS} keep-alive TLS connections, {WORKERS} workers, {} s a measure, all on this machine", MEASURE.as_secs());
+    println!("{} keep-alive TLS connections, {WORKERS} workers, {} s a measure, all on this machine", connections(), MEASURE.as_secs());
     for round in 1..=ROUNDS {
         let handler = load.block_on(drive(&connector, empty.0, Arc::new(|| ("/empty".to_owned(), "{}".to_owned())), 1));
         let fresh = load.block_on(drive(&connector, port, Arc::new(authorize_new), 1));
@@ -86,6 +87,10 @@ fn main() {
     println!("authorizations of known devices / empty handler: {:.2}", median(&mut refreshes));
     println!("accepted reports, {REPORTS_A_REQUEST} a request / raw inserts: {:.2} (budget 0.30)", median(&mut reports));
     app.stop();
+}
+
+fn connections() -> usize {
+    std::env::var("TOLLKEEPER_BENCH_CONNECTIONS").map_or(CONNECTIONS, |text| text.parse().expect("a number of connections"))
 }
 
 fn median(values: &mut [f64]) -> f64 {
@@ -279,7 +284,7 @@ type Make = Arc<dyn Fn() -> (String, String) + Send + Sync>;
 /// Requests a second over all connections, times `worth`. Every answer must be 200.
 async fn drive(connector: &TlsConnector, port: u16, make: Make, worth: u64) -> f64 {
     let mut streams = Vec::new();
-    for _ in 0..CONNECTIONS {
+    for _ in 0..connections() {
         streams.push(connect(connector, port).await);
     }
     let (began, cpu) = (Instant::now(), cpu_seconds());
