@@ -149,7 +149,7 @@ fn trades(home: &Home, license_key: &str, transport: &Transport) -> Result<Vec<A
         let mut config = settings.check().map_err(|error| Failure(error.message))?;
         // The address that is listened on, whatever the key calls this machine.
         config.servers = vec![transport.base_url().to_owned()];
-        Ok(Arc::new(Trade { config: Arc::new(config), unit, types }))
+        Ok(Arc::new(Trade { config: Arc::new(config), unit, types, notes_acknowledged: false }))
     };
     let kinds: [(&str, DeploymentType, Unit, &[&str]); 3] = [
         ("dbr", DeploymentType::Mobile, Unit::Scan, &["QR Code", "Code 128", "EAN-13", "Data Matrix"]),

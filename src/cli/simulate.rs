@@ -2,24 +2,27 @@
 //! the server counted exactly what they did.
 //!
 //! On a sandbox the day goes by as fast as the machine can: the server's clock is moved. Any
-//! other server gets what the devices did in the hours before, as from devices that were offline.
+//! other server gets what the devices did in the hours before, as from devices that were offline;
+//! with `--load` slot by slot, in real time and under load.
 
 use std::collections::BTreeMap;
 use std::io::{IsTerminal as _, Write as _};
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use uuid::Uuid;
 
 use self::device::{Day, Faults, Tally, Trade};
 use self::fleet::Fleet;
-use super::connect::{Admin, Create, segment};
+use self::load::Load;
+use super::connect::{Admin, Create, find_running, segment};
 use super::{DataArg, Failure, output, sandbox};
 use crate::client::settings::{Config, Settings};
-use crate::client::transport::{CaPin, Timeouts, Transport};
+use crate::client::transport::{CaPin, Method, Reply, Timeouts, Transport};
 use crate::clock::{Clock as _, SystemClock, rfc3339};
 use crate::documents::files;
 use crate::http::admin_api::statistics::UsageRow;
@@ -32,6 +35,7 @@ use crate::settings::{LogFormat, LogLevel};
 
 pub mod device;
 pub mod fleet;
+pub mod load;
 
 /// Most devices in one process.
 const DEVICES_MAX: u64 = 1_000_000;
@@ -39,16 +43,27 @@ const DEVICES_MAX: u64 = 1_000_000;
 const KEY_FILE_MAX: usize = 64 * 1024;
 /// How often what is left is sent at the end.
 const LAST_ROUNDS: usize = 20;
+/// From one of these times to the next, where time goes by itself: a standby may have to take over first.
+const LAST_PAUSE: Duration = Duration::from_secs(3);
+/// The longest load, in seconds.
+const LOAD_MAX: i64 = 86_400;
 
 /// Flags of `simulate`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   tollkeeper simulate --devices 1000                     a sandbox of its own, a day in a minute
   tollkeeper simulate --license-key TK1.… --devices 50 --product dbr --data /var/lib/tollkeeper
+  tollkeeper simulate --license-key TK1.… --product dbr --load 120 --data /var/lib/tollkeeper
 
 In the end it compares, for each UTC day, the units of each type and the number of devices that did
 something with what the server's statistics tell (they have no smaller part than a day). A device
 that is killed may lose what it counted in its last seconds; those units are told, and not compared.
+
+With --load the devices ask in real time, as fast as this machine can: each in turn works in the next of
+the slots of its --hours, asks for its license and reports. Kill the main server meanwhile: the devices
+go on with the standby as soon as that serves, and send it what the main server may have taken with it.
+It tells how many requests were answered a second, and for how long at most a device asked in vain. Give
+the --data of the server that will be alive in the end.
 
 The server of its own has two addresses, so that devices find another one when the main server does
 not answer (failover); a license key of yours must name two servers for that.
@@ -70,6 +85,9 @@ pub struct SimulateArgs {
     /// In how many slots of three minutes each of them is at work, on the average
     #[arg(long, value_name = "N", default_value_t = 20)]
     active_slots: u64,
+    /// Ask in real time for so many seconds, as fast as this machine can
+    #[arg(long, value_name = "SECONDS", requires = "license_key", conflicts_with_all = ["faults", "active_slots"], value_parser = clap::value_parser!(u32).range(1..=LOAD_MAX))]
+    load: Option<u32>,
     /// What goes wrong, separated by commas, or all
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     faults: Vec<Fault>,
@@ -82,6 +100,9 @@ pub struct SimulateArgs {
     /// The server's data directory: what it counted is read there [default: what a sandbox tells]
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
+    /// Write the ids of all reports that a server acknowledged to this file, one a line
+    #[arg(long, value_name = "FILE")]
+    acknowledged: Option<PathBuf>,
     /// Encrypt requests to the server itself, as where a proxy ends TLS
     #[arg(long)]
     sealed: bool,
@@ -140,6 +161,8 @@ struct Outcome {
     exact: Option<bool>,
     /// Devices that still have something to send.
     unsent: usize,
+    /// What the servers stood; `None` when that was not asked for.
+    load: Option<Load>,
     seconds: f64,
 }
 
@@ -177,30 +200,63 @@ fn play(args: &SimulateArgs, license_key: &str) -> Result<(), Failure> {
     if args.faults.contains(&Fault::Failover) && server.config.servers.len() < 2 {
         return Err(Failure("the license key names one server, so there is none to go to: leave out the fault failover, or give the key of a pair".to_owned()));
     }
+    if args.load.is_some() && server.sandbox.is_some() {
+        return Err(Failure("the license key is a sandbox's, whose time stands still: leave out --load, or give the license key of a real server".to_owned()));
+    }
     let began = Instant::now();
-    let trade = Arc::new(Trade { config: Arc::new(server.config.clone()), unit: Unit::Scan, types: &["QR Code", "Code 128", "EAN-13", "Data Matrix"] });
+    let trade = Arc::new(Trade {
+        config: Arc::new(server.config.clone()),
+        unit: Unit::Scan,
+        types: &["QR Code", "Code 128", "EAN-13", "Data Matrix"],
+        notes_acknowledged: args.acknowledged.is_some(),
+    });
     let count = usize::try_from(args.devices).unwrap_or(usize::MAX);
     let start = server.now()?;
     let hours = i64::from(args.hours) * 3_600;
     let around = (start - hours).div_euclid(86_400) - 1..=(start + hours).div_euclid(86_400) + 2;
     let before = server.usage(around.clone())?;
+    // A file that cannot be written is better told of now.
+    args.acknowledged.as_deref().map_or(Ok(()), |path| write_ids(path, &[]))?;
     let mut fleet = Fleet::new(count, &[trade], faults_of(&args.faults), args.seed, start);
     let bar = Bar::new(!args.json);
+    let mut answered = Vec::new();
     if server.sandbox.is_some() {
         live(args, &server, &mut fleet, start, &bar)?
+    } else if let Some(seconds) = args.load {
+        let show = |told: &str| bar.show(began.elapsed().as_secs().cast_signed(), seconds.into(), told);
+        answered = load::press(&mut fleet, seconds, slots_of(args), show);
     } else {
         catch_up(args, &mut fleet, start, &bar)
     }
     settle(&server, &mut fleet, &bar)?;
     bar.clear();
     let tally = fleet.tally();
-    let outcome = judge(args, &server, &tally, &fleet, before.zip(server.usage(around)?), began);
-    report(args, &server, &tally, &outcome)
+    args.acknowledged.as_deref().map_or(Ok(()), |path| write_ids(path, &tally.acknowledged))?;
+    server.catch_up_with_partner();
+    // The server of --data may be gone by now, and what was found out be told all the same.
+    let (after, trouble) = match server.usage(around) {
+        Ok(after) => (after, Ok(())),
+        Err(Failure(reason)) => (None, Err(Failure(format!("what the server counted cannot be read, give the --data of a server that is alive: {reason}")))),
+    };
+    let mut outcome = judge(args, &server, &tally, &fleet, before.zip(after), began);
+    outcome.load = args.load.map(|_| Load { answered_per_second: answered, longest_wait_seconds: tally.longest_wait.as_secs_f64() });
+    report(args, &server, &tally, &outcome)?;
+    trouble
+}
+
+/// How many slots of its life a device has.
+fn slots_of(args: &SimulateArgs) -> i64 {
+    i64::from(args.hours) * 3_600 / SLOT_SECONDS
+}
+
+fn write_ids(path: &Path, ids: &[Uuid]) -> Result<(), Failure> {
+    let text: String = ids.iter().map(|id| format!("{id}\n")).collect();
+    files::replace_file(path, text.as_bytes(), 0o600).map_err(|error| Failure(format!("the acknowledged reports cannot be written: {error}")))
 }
 
 /// The day of a sandbox, slot by slot.
 fn live(args: &SimulateArgs, server: &Server, fleet: &mut Fleet, start: i64, bar: &Bar) -> Result<(), Failure> {
-    let slots = i64::from(args.hours) * 3_600 / SLOT_SECONDS;
+    let slots = slots_of(args);
     for step in 0..slots {
         let now = server.move_on(SLOT_SECONDS)?;
         bar.show(step, slots, &format!("{} of {}", rfc3339(now), rfc3339(start + slots * SLOT_SECONDS)));
@@ -221,7 +277,7 @@ fn live(args: &SimulateArgs, server: &Server, fleet: &mut Fleet, start: i64, bar
 
 /// Hours that lie behind, of devices that come back.
 fn catch_up(args: &SimulateArgs, fleet: &mut Fleet, now: i64, bar: &Bar) {
-    let slots = i64::from(args.hours) * 3_600 / SLOT_SECONDS;
+    let slots = slots_of(args);
     bar.show(0, 2, "authorizing");
     fleet.each(|device, links| device.initialize(now, links));
     bar.show(1, 2, "reporting");
@@ -236,18 +292,26 @@ fn catch_up(args: &SimulateArgs, fleet: &mut Fleet, now: i64, bar: &Bar) {
     });
 }
 
-/// Nothing goes wrong any more, and everything that is left is sent.
+/// Nothing goes wrong any more, and everything that is left is sent. What one server has and a single loss could still
+/// take is told to the one that answers now, which asks for it if it must.
 fn settle(server: &Server, fleet: &mut Fleet, bar: &Bar) -> Result<(), Failure> {
     fleet.each(|device, _| device.end_faults());
     for round in 0..LAST_ROUNDS {
         let left = fleet.unsent();
-        if left == 0 {
+        if left == 0 && round > 0 {
             break;
         }
         bar.show(0, 1, &format!("{left} devices send what is left"));
-        let now = if round == 0 || server.sandbox.is_none() { server.now()? } else { server.move_on(3_600)? };
+        let now = match &server.sandbox {
+            Some(_) if round > 0 => server.move_on(3_600)?,
+            None if round > 0 => {
+                std::thread::sleep(LAST_PAUSE);
+                server.now()?
+            }
+            _ => server.now()?,
+        };
         fleet.each(|device, links| {
-            if device.has_unsent() {
+            if device.has_unsent() || (round == 0 && device.keeps_any()) {
                 device.initialize(now, links);
             }
         });
@@ -283,6 +347,7 @@ fn judge(args: &SimulateArgs, server: &Server, tally: &Tally, fleet: &Fleet, usa
         server_units: counted.as_ref().map(|counted| counted.values().flat_map(|day| day.by_type.values()).sum()),
         exact: counted.map(|counted| counted == tally.days),
         unsent: fleet.unsent(),
+        load: None,
         seconds: began.elapsed().as_secs_f64(),
     }
 }
@@ -295,6 +360,19 @@ fn report(args: &SimulateArgs, server: &Server, tally: &Tally, outcome: &Outcome
         let refused = if refused.is_empty() { "none refused".to_owned() } else { format!("refused: {}", refused.join(", ")) };
         let line = |name: &str, text: String| output::line(format!("{name:<15}{text}"));
         line("Devices", format!("{} under {}, {} h of their life in {:.1} s", output::number(outcome.devices), server.code, args.hours, outcome.seconds));
+        if let Some(load) = &outcome.load {
+            let (seconds, most) = (load.answered_per_second.len() as u64, load.most());
+            line(
+                "Load",
+                format!(
+                    "{} requests answered in {} s, at most {} in one of them; no device asked in vain for longer than {:.1} s",
+                    output::number(load.answered()),
+                    output::number(seconds),
+                    output::number(most),
+                    load.longest_wait_seconds
+                ),
+            );
+        }
         line(
             "Authorizations",
             format!("{} granted, {refused}; {} times no server answered", output::number(outcome.granted), output::number(outcome.unanswered)),
@@ -342,8 +420,7 @@ fn find_server(args: &SimulateArgs, license_key: &str) -> Result<Server, Failure
         ..Settings::default()
     };
     let key: LicenseKey = license_key.parse().map_err(Failure)?;
-    let transport = connect(&key)?;
-    let reply = transport.get("/sandbox").map_err(|error| Failure(error.to_string()))?;
+    let (transport, reply) = connect(&key)?;
     let state: Option<SandboxState> = if reply.is_success() { reply.json().ok() } else { None };
     let data = args.data.clone().or_else(|| state.as_ref().map(|state| PathBuf::from(&state.data)).filter(|path| path.exists()));
     settings.vendor_public_key = match (&args.vendor_public_key, &state, &args.data) {
@@ -360,14 +437,21 @@ fn find_server(args: &SimulateArgs, license_key: &str) -> Result<Server, Failure
     Ok(Server { config, code: key.handshake_code, sandbox: state.is_some().then_some(transport), data })
 }
 
-fn connect(key: &LicenseKey) -> Result<Transport, Failure> {
-    let url = &key.servers[0];
-    let transport = match &key.ca {
-        _ if url.starts_with("http://") => Transport::plain(url, Timeouts::default()),
-        Some(fingerprint) => Transport::pinned(url, CaPin::Fingerprint(fingerprint.clone())),
-        None => Transport::system(url, Timeouts::default()),
-    };
-    transport.map_err(|error| Failure(error.to_string()))
+/// The first of its servers that can be reached, and what it says of its being a sandbox.
+fn connect(key: &LicenseKey) -> Result<(Transport, Reply), Failure> {
+    let mut told = Vec::new();
+    for url in &key.servers {
+        let transport = match &key.ca {
+            _ if url.starts_with("http://") => Transport::plain(url, Timeouts::default()),
+            Some(fingerprint) => Transport::pinned(url, CaPin::Fingerprint(fingerprint.clone())),
+            None => Transport::system(url, Timeouts::default()),
+        };
+        match transport.and_then(|transport| transport.get("/sandbox").map(|reply| (transport, reply))) {
+            Ok(found) => return Ok(found),
+            Err(error) => told.push(error.to_string()),
+        }
+    }
+    Err(Failure(told.join("; ")))
 }
 
 fn read_key(path: &Path) -> Result<String, Failure> {
@@ -380,6 +464,16 @@ fn vendors_of(data: &Path) -> Result<String, Failure> {
 }
 
 impl Server {
+    /// Of two servers the one that is asked may lack the last of what the other one counted. Where there is no other
+    /// one, or it is gone, there is nothing to be had from it.
+    fn catch_up_with_partner(&self) {
+        if self.sandbox.is_none()
+            && let Some(transport) = self.data.as_deref().and_then(find_running)
+        {
+            let _ = transport.request(Method::Post, "/api/v1/admin/standby/sync", None);
+        }
+    }
+
     /// What was counted under the code so far in these days, if that can be read.
     fn usage(&self, days: RangeInclusive<i64>) -> Result<Option<Days>, Failure> {
         let Some(data) = &self.data else { return Ok(None) };

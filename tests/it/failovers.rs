@@ -4,97 +4,27 @@
 //! `TOLLKEEPER_FULL=1` plays twenty rounds and two hundred kills; else one and a dozen.
 #![expect(clippy::print_stderr, reason = "the figures of a long proof")]
 
-use std::collections::HashMap;
-use std::net::{SocketAddr, TcpListener};
-use std::path::{Path, PathBuf};
-use std::sync::Barrier;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::collections::{HashMap, HashSet};
+use std::io::Read as _;
+use std::path::Path;
+use std::process::{Child, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, OpenFlags};
 use serde_json::{Value, json};
-use tempfile::TempDir;
-use tollkeeper::client::transport::{CaPin, Method, Timeouts, Transport};
+use tollkeeper::client::transport::{Method, Transport};
 use tollkeeper::clock::{Clock as _, SystemClock};
 use tollkeeper::licensing::LicenseItem;
 use tollkeeper::store::rebuild;
 use uuid::Uuid;
 
-use crate::support::{Device, Process, Vendor, full_strength, tollkeeper, until};
+use crate::support::joint::free_address;
+use crate::support::two::{admin, standing, try_admin};
+use crate::support::{Device, Process, Two, Vendor, full_strength, tollkeeper, until};
 
 const THREADS: usize = 12;
 const REPORTS_A_REQUEST: usize = 3;
-
-/// A port that is free now. Both servers must come back under the address that the other one knows.
-fn free_address() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address")
-}
-
-fn serve(data: &Path, address: SocketAddr) -> Process {
-    let mut command = tollkeeper(&["serve", "--data", &data.display().to_string(), "--listen", &address.to_string()]);
-    command.env("TOLLKEEPER_LIMITS_DEVICE_REQUESTS_PER_MINUTE", "0").env("TOLLKEEPER_SERVER_URLS", format!("https://{address}"));
-    Process::start(command, data)
-}
-
-fn try_admin(data: &Path, method: Method, path: &str, body: Option<Value>) -> Option<Value> {
-    let reply = Transport::unix(data.join("admin.sock")).request(method, &format!("/api/v1/admin/{path}"), body.as_ref()).ok()?;
-    assert!(reply.is_success(), "{path}: {}", String::from_utf8_lossy(&reply.body));
-    Some(if reply.body.is_empty() { Value::Null } else { reply.json().unwrap_or_else(|_| Value::String(String::from_utf8_lossy(&reply.body).into_owned())) })
-}
-
-fn admin(data: &Path, method: Method, path: &str, body: Option<Value>) -> Value {
-    try_admin(data, method, path, body).expect("the server answers")
-}
-
-fn standing(data: &Path) -> Option<Value> {
-    try_admin(data, Method::Get, "standby", None)
-}
-
-/// Two servers, paired and licensed.
-struct Two {
-    _dir: TempDir,
-    data: [PathBuf; 2],
-    addresses: [SocketAddr; 2],
-    processes: [Option<Process>; 2],
-    ca: String,
-}
-
-impl Two {
-    fn new() -> Self {
-        let dir = tempfile::tempdir().expect("directory");
-        let (data, addresses) = (["a", "b"].map(|name| dir.path().join(name)), [free_address(), free_address()]);
-        let mut two = Self { _dir: dir, data, addresses, processes: [None, None], ca: String::new() };
-        two.start(0);
-        two.start(1);
-        let vendor = Vendor::new();
-        std::fs::write(two.data[0].join("vendors/vendor.pub"), vendor.key.verifying_key().to_spki_pem()).expect("written");
-        let invitation = admin(&two.data[0], Method::Post, "standby/invite", None);
-        let body = json!({"url": format!("https://{}", addresses[0]), "token": invitation["token"]});
-        admin(&two.data[1], Method::Post, "standby/join", Some(body));
-        two.processes[1].as_mut().expect("runs").wait_until_ready(2);
-        let item: LicenseItem = Vendor::item(json!({"item_id": 1, "product": "dbr", "charge_way": "scan", "quota": 1_000_000_000_u64,
-            "valid_from": "2020-01-01T00:00:00Z", "valid_to": "2099-12-31T23:59:59Z"}));
-        let request = admin(&two.data[0], Method::Get, "request", None);
-        let now = SystemClock.now_seconds();
-        let file = vendor.activate(vendor.new_license(100, "216998", vec![item], now), request.as_str().expect("text"), now);
-        admin(&two.data[0], Method::Post, "licenses", Some(json!({"file": file})));
-        until("the standby follows", 30, || {
-            standing(&two.data[1]).filter(|told| told["this"]["doing"] == "following" && told["partner"]["heard_seconds_ago"].is_i64())
-        });
-        admin(&two.data[0], Method::Post, "standby/sync", None);
-        two.ca = std::fs::read_to_string(two.data[0].join("tls/ca.pem")).expect("the authority");
-        two
-    }
-
-    fn start(&mut self, which: usize) {
-        self.processes[which] = Some(serve(&self.data[which], self.addresses[which]));
-    }
-
-    fn transport(&self, which: usize) -> Transport {
-        let timeouts = Timeouts { connect: Duration::from_secs(2), whole: Duration::from_secs(10) };
-        Transport::pinned_within(&format!("https://{}", self.addresses[which]), CaPin::Pem(self.ca.clone()), timeouts).expect("transport")
-    }
-}
 
 /// A device that does what the client library does: keeps what is not safe, and sends it again.
 struct Worker {
@@ -103,8 +33,6 @@ struct Worker {
     at: usize,
     /// Reports that are not safe yet: with who took them, and in which of its facts.
     kept: HashMap<String, (Value, Option<(String, u64)>)>,
-    /// Every report that some server said it has.
-    acknowledged: Vec<String>,
     units: u64,
     /// The names of the two servers in answers, once they are known.
     origins: [Option<String>; 2],
@@ -119,7 +47,6 @@ impl Worker {
             ways,
             at: 0,
             kept: HashMap::new(),
-            acknowledged: Vec::new(),
             units: 0,
             origins: [None, None],
             told: [Value::Null, Value::Null],
@@ -161,15 +88,12 @@ impl Worker {
         self.kept.retain(|_, (_, taken)| !is_safe(taken));
     }
 
-    fn record(&mut self) -> Vec<Value> {
-        let mut reports = Vec::with_capacity(REPORTS_A_REQUEST);
+    fn record(&mut self) {
         for n in 0..REPORTS_A_REQUEST {
             let report = self.device.scans(SystemClock.now_seconds() - 400 - 180 * n as i64, json!({"QR Code": n + 1}));
             self.units += n as u64 + 1;
-            self.kept.insert(report["report_id"].as_str().expect("an id").to_owned(), (report.clone(), None));
-            reports.push(report);
+            self.kept.insert(report["report_id"].as_str().expect("an id").to_owned(), (report, None));
         }
-        reports
     }
 
     /// Whether the server that is asked now said that it has this report.
@@ -192,10 +116,8 @@ impl Worker {
         let (origin, sequence) = (answer["origin"].as_str().expect("a server").to_owned(), answer["sequence"].as_u64().expect("a number"));
         self.origins[self.at] = Some(origin.clone());
         for id in ["accepted", "duplicate"].iter().flat_map(|list| answer[*list].as_array().expect("a list")) {
-            let id = id.as_str().expect("an id").to_owned();
-            if let Some((_, taken)) = self.kept.get_mut(&id) {
+            if let Some((_, taken)) = self.kept.get_mut(id.as_str().expect("an id")) {
                 *taken = Some((origin.clone(), sequence));
-                self.acknowledged.push(id);
             }
         }
         self.learn(&answer);
@@ -203,83 +125,84 @@ impl Worker {
     }
 }
 
-/// One round; how long devices waited, and how many requests a second there were.
-fn play_round(seed: u64) -> (Duration, u64) {
+/// `tollkeeper simulate` under way. It ends with the value.
+struct Simulation(Child);
+
+impl Simulation {
+    /// Devices of both servers, for so many seconds; what is acknowledged goes into that file.
+    fn start(two: &Two, seconds: u64, acknowledged: &Path) -> Self {
+        let codes = admin(&two.data[0], Method::Get, "handshakes", None);
+        let key = codes[0]["license_key"].as_str().expect("a license key");
+        let mut command = tollkeeper(&["simulate", "--product", "dbr", "--devices", "2000", "--json", "--license-key", key]);
+        // The standby is the one that can be asked in the end.
+        command.args(["--load", &seconds.to_string()]).arg("--data").arg(&two.data[1]).arg("--acknowledged").arg(acknowledged);
+        Self(command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("starts"))
+    }
+
+    /// What came out.
+    fn outcome(mut self) -> Value {
+        let (mut told, mut trouble) = (String::new(), String::new());
+        self.0.stdout.take().expect("its output").read_to_string(&mut told).expect("text");
+        self.0.stderr.take().expect("its errors").read_to_string(&mut trouble).expect("text");
+        assert!(self.0.wait().expect("ended").success(), "{told}{trouble}");
+        serde_json::from_str(&told).unwrap_or_else(|_| panic!("{told}{trouble}"))
+    }
+}
+
+impl Drop for Simulation {
+    fn drop(&mut self) {
+        // Already ended when the test was a good one.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Longer than it takes to notice that the primary is gone, so that devices work with the standby, too.
+const LOAD_SECONDS: u64 = 46;
+
+/// One round; how long devices waited, and how many requests a second there were before the kill.
+fn play_round(seed: u64) -> (f64, u64) {
     let mut two = Two::new();
-    let (dead, requests) = (AtomicBool::new(false), AtomicU64::new(0));
-    let (load, ready) = (Duration::from_millis(1_500 + seed % 2_500), Barrier::new(THREADS + 1));
-    let ways = [two.transport(0), two.transport(1)];
-    let (workers, waited) = std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..THREADS)
-            .map(|_| {
-                let mut worker = Worker::new(ways.clone());
-                let (dead, requests, ready) = (&dead, &requests, &ready);
-                scope.spawn(move || {
-                    while !worker.authorize() {
-                        std::thread::sleep(Duration::from_millis(10));
-                    }
-                    ready.wait();
-                    while !dead.load(Ordering::SeqCst) {
-                        let reports = worker.record();
-                        if !worker.send_these(&reports) {
-                            break;
-                        }
-                        requests.fetch_add(1, Ordering::Relaxed);
-                    }
-                    let began = Instant::now();
-                    worker.at = 1;
-                    while !worker.authorize() {
-                        assert!(began.elapsed() < Duration::from_secs(60), "nobody serves");
-                        std::thread::sleep(Duration::from_millis(50));
-                    }
-                    let waited = began.elapsed();
-                    // The next cycle, and one with something new.
-                    for _ in 0..3 {
-                        worker.record();
-                        while !worker.send() {
-                            std::thread::sleep(Duration::from_millis(50));
-                        }
-                    }
-                    (worker, waited)
-                })
-            })
-            .collect();
-        ready.wait();
-        std::thread::sleep(load);
-        two.processes[0].take().expect("runs").kill();
-        std::fs::remove_dir_all(&two.data[0]).expect("the disk is gone");
-        dead.store(true, Ordering::SeqCst);
-        let done: Vec<(Worker, Duration)> = threads.into_iter().map(|thread| thread.join().expect("a device")).collect();
-        let waited = done.iter().map(|(_, waited)| *waited).max().unwrap_or_default();
-        (done.into_iter().map(|(worker, _)| worker).collect::<Vec<_>>(), waited)
-    });
-    let usage = admin(&two.data[1], Method::Get, "statistics", None);
-    let expected: u64 = workers.iter().map(|worker| worker.units).sum();
-    assert_eq!(usage["total"].as_u64(), Some(expected), "each report exactly once");
+    let ids = two.data[1].with_file_name("acknowledged");
+    let total = |data: &Path| admin(data, Method::Get, "statistics", None)["total"].as_u64().expect("a number");
+    let simulation = Simulation::start(&two, LOAD_SECONDS, &ids);
+    until("the primary is under load", 60, || (total(&two.data[0]) > 0).then_some(()));
+    std::thread::sleep(Duration::from_millis(3_000 + seed % 5_000));
+    two.processes[0].take().expect("runs").kill();
+    std::fs::remove_dir_all(&two.data[0]).expect("the disk is gone");
+
+    let outcome = simulation.outcome();
+    assert_eq!((&outcome["exact"], &outcome["unsent"], &outcome["rejected"]), (&json!(true), &json!(0), &json!(0)), "each report exactly once: {outcome}");
+    assert_eq!(outcome["units"].as_u64(), Some(total(&two.data[1])), "{outcome}");
+    let seconds: Vec<u64> = outcome["load"]["answered_per_second"].as_array().expect("a list").iter().map(|count| count.as_u64().expect("a number")).collect();
+    // Neither the second in which it began, nor the one in which the primary was killed, is a whole one.
+    let killed = seconds.iter().position(|count| *count == 0).expect("nobody served for a time") - 1;
+    let (before, after) = (&seconds[1..killed], &seconds[killed..]);
+    assert!(after.iter().any(|count| *count > 0), "the standby did not get any load: {seconds:?}");
+
     two.processes[1].take().expect("runs").kill();
     let database = Connection::open_with_flags(two.data[1].join("tollkeeper.db"), OpenFlags::SQLITE_OPEN_READ_WRITE).expect("opens");
+    let text = std::fs::read_to_string(&ids).expect("what was acknowledged");
+    let acknowledged: HashSet<Uuid> = text.lines().map(|id| id.parse().expect("an id")).collect();
+    assert!(acknowledged.len() as u64 >= before.iter().sum::<u64>() / 3, "{} are acknowledged: {outcome}", acknowledged.len());
     let mut find = database.prepare("SELECT COUNT(*) FROM reports WHERE report_id = ?1").expect("prepared");
-    for id in workers.iter().flat_map(|worker| &worker.acknowledged) {
-        let id: Uuid = id.parse().expect("an id");
+    for id in acknowledged {
         assert_eq!(find.query_row([id.as_bytes()], |row| row.get::<_, i64>(0)).expect("counted"), 1, "{id} was acknowledged");
     }
     drop(find);
     rebuild::verify(&database).expect("the journal and the tables agree");
-    (waited, requests.load(Ordering::Relaxed) * 1_000 / load.as_millis() as u64)
+    (outcome["load"]["longest_wait_seconds"].as_f64().expect("a number"), before.iter().sum::<u64>() / before.len() as u64)
 }
 
 #[test]
 fn the_primary_and_its_disk_are_gone_and_every_acknowledged_report_is_there_exactly_once() {
     let rounds = if full_strength() { 20 } else { 1 };
-    let results: Vec<(Duration, u64)> = (0..rounds).map(|_| play_round(Uuid::new_v4().as_u64_pair().0)).collect();
-    let slowest = results.iter().map(|(waited, _)| *waited).max().unwrap_or_default();
+    let results: Vec<(f64, u64)> = (0..rounds).map(|_| play_round(Uuid::new_v4().as_u64_pair().0)).collect();
+    let longest = results.iter().map(|(waited, _)| *waited).fold(0.0, f64::max);
     let rates: Vec<u64> = results.iter().map(|(_, rate)| *rate).collect();
-    eprintln!("{rounds} failovers: devices waited at most {slowest:?}; requests a second before the kill: {rates:?}");
-    assert!(slowest <= Duration::from_secs(35), "{slowest:?}");
-}
-
-fn find_serving(two: &Two) -> Option<usize> {
-    (0..2).find(|which| standing(&two.data[*which]).is_some_and(|told| told["this"]["serving"] == true))
+    eprintln!("{rounds} failovers: a device waited at most {longest:.1} s; requests a second before the kill: {rates:?}");
+    assert!(longest <= 35.0, "{longest}");
+    assert!(rates.iter().all(|rate| *rate >= 2_000), "{rates:?}");
 }
 
 /// Waits, and tells how the two stand when that is in vain.
@@ -310,18 +233,18 @@ fn whatever_is_under_way_when_a_server_is_killed_it_goes_on_whole() {
     for round in 0..rounds {
         // Who serves may change at any moment.
         until_of(&two, "the device is served", || {
-            worker.at = find_serving(&two)?;
+            worker.at = two.find_serving()?;
             worker.authorize().then_some(())
         });
         // Two disks that are lost at the same time are lost.
         until_of(&two, "both hold the same", || {
-            let reply = Transport::unix(two.data[find_serving(&two)?].join("admin.sock")).request(Method::Post, "/api/v1/admin/standby/sync", None).ok()?;
+            let reply = Transport::unix(two.data[two.find_serving()?].join("admin.sock")).request(Method::Post, "/api/v1/admin/standby/sync", None).ok()?;
             reply.is_success().then_some(())
         });
         for _ in 0..20 {
             worker.record();
             until_of(&two, "its reports are taken", || {
-                worker.at = find_serving(&two)?;
+                worker.at = two.find_serving()?;
                 worker.send().then_some(())
             });
         }
@@ -348,12 +271,8 @@ fn whatever_is_under_way_when_a_server_is_killed_it_goes_on_whole() {
         *killed.entry(work).or_default() += 1;
         two.start(victim);
     }
-    until_of(&two, "one serves and the other follows", || {
-        let told = [standing(&two.data[0])?, standing(&two.data[1])?];
-        let serving = told.iter().filter(|told| told["this"]["serving"] == true).count();
-        (serving == 1 && told.iter().all(|told| told["partner"]["heard_seconds_ago"].as_i64().is_some_and(|ago| ago < 10))).then_some(())
-    });
-    worker.at = find_serving(&two).expect("one serves");
+    until_of(&two, "one serves and the other follows", || two.are_settled().then_some(()));
+    worker.at = two.find_serving().expect("one serves");
     until_of(&two, "the device is served", || worker.authorize().then_some(()));
     // A restored server tells what it lost; this device sends again whatever it has still.
     worker.kept.values_mut().for_each(|(_, taken)| *taken = None);
@@ -379,7 +298,13 @@ fn a_server_that_is_killed_while_it_joins_or_is_joined_goes_on_joining() {
     for round in 0..rounds {
         let dir = tempfile::tempdir().expect("directory");
         let (data, addresses) = (["a", "b"].map(|name| dir.path().join(name)), [free_address(), free_address()]);
-        let mut processes = [0, 1].map(|which| Some(serve(&data[which], addresses[which])));
+        let serve = |which: usize| {
+            let (folder, address) = (&data[which], addresses[which].to_string());
+            let mut command = tollkeeper(&["serve", "--data", &folder.display().to_string(), "--listen", &address]);
+            command.env("TOLLKEEPER_SERVER_URLS", format!("https://{address}"));
+            Process::start(command, folder)
+        };
+        let mut processes = [0, 1].map(|which| Some(serve(which)));
         let vendor = Vendor::new();
         std::fs::write(data[0].join("vendors/vendor.pub"), vendor.key.verifying_key().to_spki_pem()).expect("written");
         let now = SystemClock.now_seconds();
@@ -393,7 +318,7 @@ fn a_server_that_is_killed_while_it_joins_or_is_joined_goes_on_joining() {
             std::thread::sleep(Duration::from_micros(Uuid::new_v4().as_u64_pair().0 % 250_000));
             let victim = (Uuid::new_v4().as_u64_pair().0 % 2) as usize;
             processes[victim].take().expect("runs").kill();
-            processes[victim] = Some(serve(&data[victim], addresses[victim]));
+            processes[victim] = Some(serve(victim));
         }
         let began = Instant::now();
         until("the new server follows", 90, || {

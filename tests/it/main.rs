@@ -14,6 +14,7 @@ mod charge_ways;
 mod cli;
 mod client;
 mod clones;
+mod cut_off;
 mod device_kills;
 mod doctor;
 mod durability;

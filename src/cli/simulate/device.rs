@@ -3,18 +3,22 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use fastrand::Rng;
+use uuid::Uuid;
 
 use crate::client::core::counting::{Counts, Key};
 use crate::client::core::site_time::Moment;
-use crate::client::core::state::State;
+use crate::client::core::state::{Progress, State};
 use crate::client::core::{Action, Ask, Core, Event, Source, Standing};
 use crate::client::error::Code;
 use crate::client::link::Link;
 use crate::client::settings::Config;
 use crate::documents::random_uuid;
+use crate::licensing::slot::SLOT_SECONDS;
 use crate::licensing::{Slot, Unit};
+use crate::protocol::reports::ReportsAnswer;
 
 /// Ways to servers, which devices of one thread share.
 pub type Links = BTreeMap<String, Link>;
@@ -28,6 +32,8 @@ pub struct Trade {
     pub unit: Unit,
     /// Types that it counts.
     pub types: &'static [&'static str],
+    /// Whether the ids of reports that a server acknowledged are remembered.
+    pub notes_acknowledged: bool,
 }
 
 /// What goes wrong.
@@ -67,6 +73,12 @@ pub struct Tally {
     pub rejected: Vec<(u16, String)>,
     /// How often it was killed.
     pub kills: u64,
+    /// Requests that a server answered; that it does not serve now is no answer.
+    pub answered: u64,
+    /// The longest time from a request that no server answered to the next that one did.
+    pub longest_wait: Duration,
+    /// Reports that a server said it has, in the order in which it said so; see [`Trade`].
+    pub acknowledged: Vec<Uuid>,
 }
 
 /// What was done in one day.
@@ -98,6 +110,9 @@ impl Tally {
         self.duplicate += other.duplicate;
         self.rejected.extend(other.rejected.iter().cloned());
         self.kills += other.kills;
+        self.answered += other.answered;
+        self.longest_wait = self.longest_wait.max(other.longest_wait);
+        self.acknowledged.extend(&other.acknowledged);
     }
 
     /// Units of all types.
@@ -118,6 +133,9 @@ pub struct Device {
     is_cut_off: bool,
     is_killed: bool,
     is_started: bool,
+    waits_since: Option<Instant>,
+    /// In how many slots before it was switched on it was at work.
+    slots_before: i64,
     /// What became of it.
     pub tally: Tally,
 }
@@ -131,7 +149,21 @@ impl Device {
         let moment = Moment { local: now + clock_offset, monotonic: 0 };
         let core = Core::new(Arc::clone(&trade.config), random_uuid(), None, &mut state, moment);
         let trade = Arc::clone(trade);
-        Self { trade, core, state, rng, faults, clock_offset, began: now, is_cut_off: false, is_killed: false, is_started: false, tally: Tally::default() }
+        Self {
+            trade,
+            core,
+            state,
+            rng,
+            faults,
+            clock_offset,
+            began: now,
+            is_cut_off: false,
+            is_killed: false,
+            is_started: false,
+            waits_since: None,
+            slots_before: 0,
+            tally: Tally::default(),
+        }
     }
 
     fn moment(&self, now: i64) -> Moment {
@@ -145,7 +177,17 @@ impl Device {
 
     /// Whether it has something that no server has.
     pub fn has_unsent(&self) -> bool {
+        !self.state.open.reports.is_empty() || self.state.stored().any(|stored| !matches!(stored.progress, Progress::Accepted { .. }))
+    }
+
+    /// Whether it keeps something, be it that one server has it and a single loss could still take it.
+    pub fn keeps_any(&self) -> bool {
         !self.state.open.reports.is_empty() || self.state.stored().next().is_some()
+    }
+
+    /// For how long no server answered it, if it asks in vain now.
+    pub fn waits_for(&self) -> Duration {
+        self.waits_since.map_or(Duration::ZERO, |since| since.elapsed())
     }
 
     /// From here on nothing goes wrong any more.
@@ -173,6 +215,16 @@ impl Device {
     pub fn initialize(&mut self, now: i64, links: &mut Links) {
         self.is_started = true;
         self.handle(Event::Start, now, links);
+    }
+
+    /// Uses its license, if it has one, in a slot before it was switched on: each time in the one before that, at most
+    /// in so many.
+    pub fn work_before(&mut self, now: i64, slots: i64) {
+        if self.is_licensed() && self.slots_before < slots {
+            self.slots_before += 1;
+            let units = self.random(12) + 1;
+            self.work(now, now - self.began + self.slots_before * SLOT_SECONDS, units);
+        }
     }
 
     /// Uses its license, if it has one: `seconds_ago`, so many units of one type.
@@ -246,6 +298,27 @@ impl Device {
         }
     }
 
+    /// Counts an answer, and for how long there was none.
+    fn take_note(&mut self, ask: &Ask, asked_at: Instant, answer: &Event) {
+        match answer {
+            Event::Answered { status, body, .. } if *status < 500 => {
+                self.tally.answered += 1;
+                if let Some(since) = self.waits_since.take() {
+                    self.tally.longest_wait = self.tally.longest_wait.max(since.elapsed());
+                }
+                if self.trade.notes_acknowledged
+                    && ask.path.ends_with("/reports")
+                    && let Ok(told) = serde_json::from_slice::<ReportsAnswer>(body)
+                {
+                    self.tally.acknowledged.extend(told.accepted.iter().chain(&told.duplicate));
+                }
+            }
+            _ => {
+                self.waits_since.get_or_insert(asked_at);
+            }
+        }
+    }
+
     /// `None`: the process was killed before the answer came.
     fn ask(&mut self, ask: &Ask, links: &mut Links) -> Option<Event> {
         let is_main = self.trade.config.servers.first() == Some(&ask.server);
@@ -254,12 +327,17 @@ impl Device {
             return Some(Event::Unanswered { code: Code::NoServer, message: "the simulated network is down".to_owned(), retry_after: None });
         }
         let link = links.entry(ask.server.clone()).or_insert_with(|| Link::new(&ask.server));
+        let asked_at = Instant::now();
         let answer = link.ask(ask.path, &ask.body, &self.trade.config, None, self.state.device.time.proven);
         if self.faults.duplicates && ask.path.ends_with("/reports") && self.rng.u32(..3) == 0 {
             // A retry somewhere on the way: the device hears of the first answer only.
             link.ask(ask.path, &ask.body, &self.trade.config, None, self.state.device.time.proven);
         }
         self.is_killed = self.faults.kills && self.rng.u32(..40) == 0;
-        (!self.is_killed).then_some(answer)
+        if self.is_killed {
+            return None;
+        }
+        self.take_note(ask, asked_at, &answer);
+        Some(answer)
     }
 }

@@ -1,11 +1,14 @@
 //! Many devices, a few threads: all of them live for a moment, then the next moment comes.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use super::device::{Device, Faults, Links, Tally, Trade};
 
 /// Threads that ask servers: more than the processors, because they wait.
 const THREADS: usize = 8;
+/// Devices that nobody serves ask again after so long.
+const PAUSE: Duration = Duration::from_millis(200);
 
 /// All devices.
 pub struct Fleet {
@@ -38,6 +41,24 @@ impl Fleet {
         });
     }
 
+    /// Every thread lets its devices do something, one after the other and again and again, until the time has come. After
+    /// a turn in which that was in vain for all of them it pauses.
+    pub fn until(&mut self, end: Instant, work: impl Fn(&mut Device, &mut Links) -> bool + Sync) {
+        std::thread::scope(|scope| {
+            for Group { devices, links } in &mut self.groups {
+                let work = &work;
+                scope.spawn(move || {
+                    while Instant::now() < end {
+                        let turn = devices.iter_mut().take_while(|_| Instant::now() < end);
+                        if turn.fold(true, |in_vain, device| !work(device, links) && in_vain) {
+                            std::thread::sleep(PAUSE);
+                        }
+                    }
+                });
+            }
+        });
+    }
+
     /// One device after the other does something, without end, until that says to stop.
     pub fn in_turn(&mut self, mut work: impl FnMut(&mut Device, &mut Links) -> bool) {
         let count = self.groups.iter().map(|group| group.devices.len()).max().unwrap_or(0);
@@ -60,7 +81,10 @@ impl Fleet {
     /// What all of them did.
     pub fn tally(&self) -> Tally {
         let mut sum = Tally::default();
-        self.groups.iter().flat_map(|group| &group.devices).for_each(|device| sum.add(&device.tally));
+        for device in self.groups.iter().flat_map(|group| &group.devices) {
+            sum.add(&device.tally);
+            sum.longest_wait = sum.longest_wait.max(device.waits_for());
+        }
         sum
     }
 }

@@ -6,9 +6,12 @@ mod device;
 pub mod driver;
 pub mod forger;
 pub mod inbox;
+pub mod joint;
 mod line;
+mod place;
 mod process;
 mod site;
+pub mod two;
 pub mod wire;
 
 pub use company::Company;
@@ -17,6 +20,7 @@ pub use device::Device;
 pub use line::Line;
 pub use process::{Process, program, signal, tollkeeper};
 pub use site::{Site, Vendor};
+pub use two::Two;
 
 /// Midday of 22 November 2026: where manual clocks start.
 pub const NOON: i64 = 1_795_348_800;
