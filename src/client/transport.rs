@@ -281,6 +281,13 @@ impl Transport {
         Self { agent, base: "http://localhost".to_owned(), ca_pem: None }
     }
 
+    /// Ends all requests that are under way here, as if the connection broke, and takes no further ones: whoever waits
+    /// for somebody who is silent need not wait to the end.
+    #[cfg(feature = "server")]
+    pub fn close(&self) {
+        self.agent.clone().shutdown();
+    }
+
     /// The server's URL, without a trailing `/`.
     pub fn base_url(&self) -> &str {
         &self.base

@@ -61,8 +61,10 @@ impl Link {
         Ok(Self { ways: ways(TIMEOUTS)?, quick: ways(QUICK)?, best: Arc::default() })
     }
 
-    /// The same, which waits for nothing long.
+    /// The same, which waits for nothing long; what is waited for now is given up. A partner that is cut off says nothing
+    /// for a minute.
     pub fn in_a_hurry(self) -> Self {
+        self.ways.iter().for_each(Transport::close);
         Self { ways: Arc::clone(&self.quick), ..self }
     }
 

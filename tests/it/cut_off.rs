@@ -18,20 +18,42 @@ use crate::support::{Device, Two, full_strength, until};
 /// Turns of all devices while the two are cut off.
 const TURNS: usize = 120;
 
+fn by_networks() -> Joint {
+    Joint::by_networks().unwrap_or_else(|why| {
+        eprintln!("no networks can be made here ({why}): proxies cut the two apart instead");
+        Joint::by_lines()
+    })
+}
+
 /// By a network that drops what the one sends the other: whoever waits for an answer waits.
 #[test]
 fn cut_off_by_a_network_that_is_silent() {
-    let joint = Joint::by_networks().unwrap_or_else(|why| {
-        eprintln!("no networks can be made here ({why}): proxies cut the two apart instead");
-        Joint::by_lines()
-    });
-    live_apart(joint);
+    live_apart(by_networks());
 }
 
 /// By connections that end, and are refused.
 #[test]
 fn cut_off_by_connections_that_break() {
     live_apart(Joint::by_lines());
+}
+
+/// Its partner neither answers nor lets go of what is under way, and it is not waited for.
+#[test]
+fn a_server_that_is_cut_off_stops_all_the_same() {
+    // Something is always asked of the partner.
+    let mut two = Two::joined(by_networks(), vec![("TOLLKEEPER_STANDBY_SYNC_SECONDS", "1".to_owned())]);
+    two.joint.cut();
+    for which in [0, 1] {
+        let heard_ago = || standing(&two.data[which])?["partner"]["heard_seconds_ago"].as_i64();
+        until("the partner is silent", 30, || heard_ago().filter(|ago| *ago >= 7));
+    }
+    for which in [0, 1] {
+        let began = Instant::now();
+        assert!(two.processes[which].take().expect("runs").terminate().success());
+        let stopped = began.elapsed();
+        eprintln!("cut off, server {which} stopped in {:.1} s", stopped.as_secs_f64());
+        assert!(stopped <= Duration::from_secs(20), "{stopped:?}");
+    }
 }
 
 fn live_apart(joint: Joint) {
