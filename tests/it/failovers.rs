@@ -133,7 +133,7 @@ impl Simulation {
     fn start(two: &Two, seconds: u64, acknowledged: &Path) -> Self {
         let codes = admin(&two.data[0], Method::Get, "handshakes", None);
         let key = codes[0]["license_key"].as_str().expect("a license key");
-        let mut command = tollkeeper(&["simulate", "--product", "dbr", "--devices", "2000", "--json", "--license-key", key]);
+        let mut command = tollkeeper(&["simulate", "--product", "dbr", "--json", "--license-key", key]);
         // The standby is the one that can be asked in the end.
         command.args(["--load", &seconds.to_string()]).arg("--data").arg(&two.data[1]).arg("--acknowledged").arg(acknowledged);
         Self(command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("starts"))

@@ -39,6 +39,7 @@ mod scripts;
 mod sealed;
 mod seats_and_quota;
 mod settings;
+mod simulate;
 mod standby;
 mod statements;
 mod static_binary;

@@ -218,9 +218,9 @@ impl Device {
     }
 
     /// Uses its license, if it has one, in a slot before it was switched on: each time in the one before that, at most
-    /// in so many.
+    /// in so many. Not while it asks in vain: that would only be more to send later.
     pub fn work_before(&mut self, now: i64, slots: i64) {
-        if self.is_licensed() && self.slots_before < slots {
+        if self.is_licensed() && self.waits_since.is_none() && self.slots_before < slots {
             self.slots_before += 1;
             let units = self.random(12) + 1;
             self.work(now, now - self.began + self.slots_before * SLOT_SECONDS, units);

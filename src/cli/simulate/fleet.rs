@@ -8,7 +8,7 @@ use super::device::{Device, Faults, Links, Tally, Trade};
 /// Threads that ask servers: more than the processors, because they wait.
 const THREADS: usize = 8;
 /// Devices that nobody serves ask again after so long.
-const PAUSE: Duration = Duration::from_millis(200);
+const PAUSE: Duration = Duration::from_millis(500);
 
 /// All devices.
 pub struct Fleet {
@@ -50,7 +50,7 @@ impl Fleet {
                 scope.spawn(move || {
                     while Instant::now() < end {
                         let turn = devices.iter_mut().take_while(|_| Instant::now() < end);
-                        if turn.fold(true, |in_vain, device| !work(device, links) && in_vain) {
+                        if turn.filter_map(|device| work(device, links).then_some(())).count() == 0 {
                             std::thread::sleep(PAUSE);
                         }
                     }
