@@ -5,6 +5,7 @@
 //! commands), [`support::Device`] asks. Long proofs run at a short setting; the
 //! environment variable `TOLLKEEPER_FULL=1` runs them at full strength.
 
+mod access;
 mod administration;
 mod alerts;
 mod backups;

@@ -1,5 +1,6 @@
 //! What every test begins with.
 
+pub mod browser;
 pub mod company;
 mod desk;
 mod device;
