@@ -19,6 +19,7 @@ use super::error::{Code, LicenseError};
 use super::license::License;
 use super::settings::Settings;
 use super::status::{Listeners, Origin, Status};
+use super::vectors;
 use crate::licensing::Unit;
 
 /// Settings of an application: made by tk_settings_new, freed by tk_settings_free.
@@ -46,8 +47,8 @@ pub struct tk_deduplicator(Deduplicator);
 
 /// What the application wants to hear of; any function may be NULL. They are called on a thread
 /// of the license's own, one at a time, the first ones soon after tk_initialize returned or even
-/// before; the last ones before tk_close returns, which therefore must not be called while a lock is
-/// held that a listener takes. A listener may call every function: tk_renew and tk_release return
+/// before; the last ones before tk_close or tk_release returns, which therefore must not be called while a
+/// lock is held that a listener takes. A listener may call every function: tk_renew and tk_release return
 /// at once there, and are carried out afterwards. The texts are valid during the call.
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -203,7 +204,8 @@ pub unsafe extern "C" fn tk_settings_free(settings: *mut tk_settings) {
 /// standbyServerURL, organizationId, handshakeCode, sessionPassword, certificateAuthority, productKey,
 /// productVersion, edition, deploymentType, limitedModules (separated by commas), chargeWay, instances,
 /// maxBufferDays, uuidMethod (random, hardware), dataFolder, applicationId, processName, sealed (true,
-/// false), flushSeconds. An empty value takes the setting back.
+/// false), flushSeconds, releaseOnClose (instances, seat, nothing: see tk_close). An empty value takes the
+/// setting back.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tk_settings_set(settings: *mut tk_settings, name: *const c_char, value: *const c_char, error: *mut *mut tk_error) -> i32 {
     // SAFETY: as the caller promises.
@@ -271,8 +273,14 @@ unsafe fn begin(
     }
 }
 
-/// Ends the handle: what was counted is on disk when it returns, the seat is kept. Waits for a server that is
-/// being asked.
+/// Ends the handle: what was counted is on disk when it returns. When no other process of the machine uses the license, it
+/// is given back as releaseOnClose says: with "instances", or when it is not set, the instances of a license of
+/// concurrent_instance, so that another machine may have them at once; with "seat" whatever the license is charged by;
+/// with "nothing" nothing. Then what was done is reported first. Named seats are kept unless "seat" is set, because they
+/// last for their period, and because the device must be able to start again with no network. It waits for servers 3
+/// seconds in all, and never fails: if none answers in that time, everything stays as it was. When it returns, no listener
+/// is called any more; within a listener it returns at once, that listener is the last one, and what is to be given back is
+/// given back afterwards. User interfaces call it on another thread.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tk_close(license: *mut tk_license) {
     // SAFETY: as the caller promises.
@@ -491,6 +499,17 @@ pub unsafe extern "C" fn tk_string_free(text: *mut c_char) {
         // SAFETY: as the caller promises.
         drop(unsafe { CString::from_raw(text) });
     }
+}
+
+/// Runs one case of the test vectors that all client libraries share, for tests of a port or of a build: it needs no
+/// license and no network, and changes nothing. kind is carried, chains, errors, license_keys, product_keys, sealed or slots;
+/// the case is JSON with what its file says beside the cases in it. What this library says about it is JSON, to be compared
+/// with the case: result, which is "ok" or the code or name of the failure, and what the case has under the same name. Free
+/// the text with tk_string_free.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tk_check_vector(kind: *const c_char, case_json: *const c_char, result_json: *mut *mut c_char, error: *mut *mut tk_error) -> i32 {
+    // SAFETY: as the caller promises.
+    unsafe { attempt(error, || give_text(result_json, &vectors::check_case(needed("kind", kind)?, needed("the case", case_json)?)?.to_string())) }
 }
 
 /// A barcode counts again after so many milliseconds; with 0 after 3000.

@@ -9,13 +9,13 @@
 //! | `reports-2026-11-22.json` | reports of that day that are not safe at a server yet |
 //! | `lock` | held while any of them is read or written |
 //! | `asking` | held while a server is asked |
-//! | `session-….lock` | held as long as its process lives |
+//! | `session-….lock` | held as long as its process lives; says which grant it uses |
 //!
 //! Every file is replaced in one step: a crash leaves the old one or the new one.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -77,7 +77,7 @@ struct Disk {
     lock: File,
     asking: File,
     /// Held while the process lives.
-    _alive: File,
+    alive: File,
     stamps: BTreeMap<PathBuf, Stamp>,
     damaged: Vec<PathBuf>,
     /// What is in memory may not be what is on disk.
@@ -140,7 +140,7 @@ impl Folder {
         let alive = open_lock(&new)?;
         retry(|| alive.lock()).and_then(|()| fs::rename(&new, &name)).map_err(|error| unusable(&name, &error))?;
         drop(held);
-        let disk = Disk { path: path.to_owned(), lock, asking, _alive: alive, stamps: BTreeMap::new(), damaged: Vec::new(), is_torn: false };
+        let disk = Disk { path: path.to_owned(), lock, asking, alive, stamps: BTreeMap::new(), damaged: Vec::new(), is_torn: false };
         Ok(Self { disk: Some(disk), state: State::default(), written: BTreeSet::new(), session })
     }
 
@@ -216,6 +216,22 @@ impl Folder {
             }
         }
         alive
+    }
+
+    /// Tells the other processes which grant this one uses.
+    ///
+    /// # Errors
+    /// 306.
+    pub fn note_use(&mut self, grant: &str) -> Result<(), LicenseError> {
+        let Some(disk) = &mut self.disk else { return Ok(()) };
+        disk.alive.write_all(grant.as_bytes()).map_err(|error| unusable(&session_file(&disk.path, self.session), &error))
+    }
+
+    /// Which grants the other processes use that live; `None` of one that does not tell.
+    pub fn used_by_others(&self) -> Vec<Option<String>> {
+        let Some(disk) = &self.disk else { return Vec::new() };
+        let others = self.alive().into_iter().filter(|session| *session != self.session);
+        others.map(|session| fs::read_to_string(session_file(&disk.path, session)).ok().filter(|grant| !grant.is_empty())).collect()
     }
 
     /// Files that could not be read, and were put aside.
@@ -462,8 +478,10 @@ mod tests {
     fn only_those_that_live_are_alive() {
         let dir = tempfile::tempdir().expect("dir");
         let one = Folder::open(dir.path()).expect("open");
-        let other = Folder::open(dir.path()).expect("open");
-        assert_eq!(one.alive().len(), 2);
+        let mut other = Folder::open(dir.path()).expect("open");
+        assert_eq!((one.alive().len(), one.used_by_others()), (2, vec![None]));
+        other.note_use("g").expect("told");
+        assert_eq!((one.used_by_others(), other.used_by_others()), (vec![Some("g".to_owned())], vec![None]));
         let asking = one.try_ask_alone().expect("asking").expect("nobody else asks");
         assert!(other.try_ask_alone().expect("tried").is_none());
         drop(asking);

@@ -34,8 +34,12 @@ use crate::licensing::{Slot, Unit};
 use crate::protocol::ErrorCode;
 use crate::protocol::reports::{COUNT_MAX, TYPE_MAX};
 
-/// The license of an application. Dropping it keeps what was counted, and the seat; see
-/// [`License::release`].
+/// The license of an application. Dropping it closes it: what was counted is on disk then, and what
+/// [`Settings::release_on_close`] says is given back, usually the instances of a floating license, if no other process of
+/// the machine needs it and a server answers within [`CLOSE_WAIT`]; else everything stays as it was. See
+/// [`License::release`], too.
+///
+/// [`CLOSE_WAIT`]: super::settings::CLOSE_WAIT
 #[derive(Debug)]
 pub struct License {
     pub(super) shared: Arc<Shared>,
@@ -111,6 +115,7 @@ impl License {
                 let mut folder = Folder::open(&path)?;
                 let session = folder.session();
                 let core = folder.with(|state| Core::new(Arc::clone(&config), session, bound, state, now))?;
+                folder.note_use(core.asked_for())?;
                 let client = folder.with(|state| state.device.client_uuid)?;
                 let (status, time) = (status_of(&core, client), core.site_time());
                 (Kind::Served(Box::new(Mutex::new(Served { core, folder }))), status, time)
@@ -130,7 +135,12 @@ impl License {
             wished: 0,
             answers: Vec::new(),
             news: Vec::new(),
+            is_telling: false,
+            is_silent: false,
             is_closing: false,
+            was_released: false,
+            give_up_at: None,
+            has_ended: false,
         };
         let shared = Shared { config, kind, listeners, counter: Mutex::new(counter), wake: Condvar::new() };
         Ok(Self { shared: Arc::new(shared), keeper: None, worker: None })
@@ -301,6 +311,7 @@ impl License {
     /// Why it was not given back, such as 302: then it is held as before, and what was counted is
     /// kept. Initialize again, and give it back when a server can be reached.
     pub fn release(self) -> Result<(), LicenseError> {
+        lock(&self.shared.counter).was_released = true;
         self.shared.flush()?;
         self.shared.ask_worker(Wish::Release)
     }
@@ -319,19 +330,25 @@ fn spawn(name: &str, life: impl FnOnce() + Send + 'static) -> Result<JoinHandle<
 
 impl Drop for License {
     fn drop(&mut self) {
-        lock(&self.shared.counter).is_closing = true;
-        self.shared.wake.notify_all();
+        let is_listener = self.shared.is_worker();
+        self.shared.close();
         // It flushes for the last time, and waits for no server.
         if let Some(keeper) = self.keeper.take() {
             let _ = keeper.join();
         }
-        // A listener that drops the license runs on the other one itself, which then ends by itself.
-        if let Some(worker) = self.worker.take().filter(|_| !self.shared.is_worker()) {
-            let _ = worker.join();
+        let worker = self.worker.take();
+        if is_listener {
+            // It runs on the other one itself, which then ends by itself.
+            return;
+        }
+        // So it does when a server that it asks is silent.
+        if worker.is_some() && self.shared.wait_for_end() {
+            let _ = worker.map(JoinHandle::join);
         }
         if let Kind::Served(served) = &self.shared.kind {
             lock(served).folder.leave();
         }
+        self.shared.silence();
     }
 }
 

@@ -1,6 +1,8 @@
 //! The way to one server of an application: connects when there is something to say, trusts
 //! the site's authority, seals what is said where the application wants that.
 
+use std::time::Duration;
+
 use super::core::Event;
 use super::error::Code;
 use super::settings::Config;
@@ -10,7 +12,7 @@ use crate::documents::{SealingJwk, ServerCertificate};
 use crate::protocol::server::ServerInfo;
 
 /// How long a device waits for a server. It has another one to ask, and a person waits.
-pub(super) const TIMEOUTS: Timeouts = Timeouts { connect: std::time::Duration::from_secs(5), whole: std::time::Duration::from_secs(20) };
+pub(super) const TIMEOUTS: Timeouts = Timeouts { connect: Duration::from_secs(5), whole: Duration::from_secs(20) };
 
 /// See the module.
 #[derive(Debug)]
@@ -32,10 +34,10 @@ impl Link {
         self.transport.as_ref()?.ca_pem()
     }
 
-    /// Sends, and tells what became of it. `known` is the authority's certificate from an
-    /// earlier time; `proven` a time that is past, whatever the device's clock says.
-    pub fn ask(&mut self, path: &str, body: &[u8], config: &Config, known: Option<&str>, proven: i64) -> Event {
-        match self.send(path, body, config, known, proven) {
+    /// Sends, and tells what became of it, within `limit` where there is one. `known` is the authority's
+    /// certificate from an earlier time; `proven` a time that is past, whatever the device's clock says.
+    pub fn ask(&mut self, path: &str, body: &[u8], config: &Config, known: Option<&str>, proven: i64, limit: Option<Duration>) -> Event {
+        match self.send(path, body, config, known, proven, limit) {
             Ok((reply, body)) => {
                 let retry_after = retry_after(&reply);
                 Event::Answered { status: reply.status, body, retry_after }
@@ -44,11 +46,21 @@ impl Link {
         }
     }
 
-    fn send(&mut self, path: &str, body: &[u8], config: &Config, known: Option<&str>, proven: i64) -> Result<(Reply, Vec<u8>), Trouble> {
+    fn send(
+        &mut self,
+        path: &str,
+        body: &[u8],
+        config: &Config,
+        known: Option<&str>,
+        proven: i64,
+        limit: Option<Duration>,
+    ) -> Result<(Reply, Vec<u8>), Trouble> {
         let transport = match &self.transport {
             Some(transport) => transport,
-            None => self.transport.insert(connect(&self.url, config.authority.as_ref(), known, proven)?),
+            None => self.transport.insert(connect(&self.url, config.authority.as_ref(), known, proven, limit)?),
         };
+        let limited = limit.map(|limit| transport.within(limit));
+        let transport = limited.as_ref().unwrap_or(transport);
         if !config.settings.sealed {
             let mut reply = transport.send(Method::Post, path, Some(("application/json", body.to_vec())), &[])?;
             let body = std::mem::take(&mut reply.body);
@@ -110,14 +122,16 @@ fn retry_after(reply: &Reply) -> Option<i64> {
     reply.header("retry-after").and_then(|seconds| seconds.trim().parse().ok())
 }
 
-fn connect(url: &str, authority: Option<&CaPin>, known: Option<&str>, proven: i64) -> Result<Transport, TransportError> {
+fn connect(url: &str, authority: Option<&CaPin>, known: Option<&str>, proven: i64, limit: Option<Duration>) -> Result<Transport, TransportError> {
+    let least = |usual: Duration| limit.map_or(usual, |limit| usual.min(limit));
+    let timeouts = Timeouts { connect: least(TIMEOUTS.connect), whole: least(TIMEOUTS.whole) };
     if url.starts_with("http://") {
-        return Transport::plain(url, TIMEOUTS);
+        return Transport::plain(url, timeouts);
     }
     match (authority, known) {
-        (Some(CaPin::Fingerprint(_)), Some(pem)) => Transport::pinned_since(url, CaPin::Pem(pem.to_owned()), TIMEOUTS, proven),
-        (Some(pin), _) => Transport::pinned_since(url, pin.clone(), TIMEOUTS, proven),
-        (None, _) => Transport::system(url, TIMEOUTS),
+        (Some(CaPin::Fingerprint(_)), Some(pem)) => Transport::pinned_since(url, CaPin::Pem(pem.to_owned()), timeouts, proven),
+        (Some(pin), _) => Transport::pinned_since(url, pin.clone(), timeouts, proven),
+        (None, _) => Transport::system(url, timeouts),
     }
 }
 
@@ -166,9 +180,9 @@ mod tests {
             other => panic!("{other:?}"),
         };
         let mut link = Link::new(&url);
-        assert_eq!(pause_of(link.ask("/api/v1/authorize", b"{}", &config, None, 0)), Some(77), "before the key is known");
+        assert_eq!(pause_of(link.ask("/api/v1/authorize", b"{}", &config, None, 0, None)), Some(77), "before the key is known");
         link.sealing = Some(SealingKey::generate().public().clone());
-        assert_eq!(pause_of(link.ask("/api/v1/authorize", b"{}", &config, None, 0)), Some(77), "and after");
+        assert_eq!(pause_of(link.ask("/api/v1/authorize", b"{}", &config, None, 0, None)), Some(77), "and after");
         assert!(link.sealing.is_some(), "the key is as good as before");
     }
 }

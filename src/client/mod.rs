@@ -18,6 +18,7 @@
 //! | [`unix_socket`] | the same over the socket of a server on this machine |
 //! | [`device_uuid`] | the UUID that follows from the machine |
 //! | [`deduplicator`] | which barcodes of a video stream count |
+//! | [`vectors`] | what is said about the vectors that all languages share |
 
 mod by_hand;
 pub mod core;
@@ -34,6 +35,7 @@ pub mod settings;
 pub mod status;
 mod tls;
 pub mod transport;
+pub mod vectors;
 mod worker;
 
 #[cfg(unix)]
@@ -42,5 +44,5 @@ mod unix_socket;
 pub use deduplicator::Deduplicator;
 pub use error::{Code, LicenseError, ServerFailure};
 pub use license::License;
-pub use settings::{Settings, UuidMethod};
+pub use settings::{ReleaseOnClose, Settings, UuidMethod};
 pub use status::{Listeners, Origin, Status};

@@ -2,6 +2,7 @@
 //! or by product keys that need no server.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::error::{Code, LicenseError};
 use super::transport::CaPin;
@@ -11,6 +12,8 @@ use crate::protocol::license_key::LicenseKey;
 
 /// Seconds of counts that a crash may cost, unless set otherwise.
 pub const FLUSH_SECONDS: u32 = 10;
+/// The longest that closing waits for servers, in all: a person waits for the application to end.
+pub const CLOSE_WAIT: Duration = Duration::from_secs(3);
 
 /// How the device is named.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -20,6 +23,19 @@ pub enum UuidMethod {
     Random,
     /// Follows from the machine: survives a lost data folder, and a copied one does not help.
     Hardware,
+}
+
+/// What is given back to the server when the last process of the machine that uses a license closes it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum ReleaseOnClose {
+    /// Instances, of a license of `concurrent_instance`: another machine may have them at once. Named
+    /// seats are kept: they last for their period, and the device must be able to start again with no network.
+    #[default]
+    Instances,
+    /// Whatever the license is charged by.
+    Seat,
+    /// Nothing: all is kept until the authorization ends, for machines that start with no network.
+    Nothing,
 }
 
 /// What an application sets. Everything is optional but the vendor's public key, and either a
@@ -74,6 +90,8 @@ pub struct Settings {
     pub sealed: bool,
     /// Seconds of counts that a crash may cost; [`FLUSH_SECONDS`] when 0.
     pub flush_seconds: u32,
+    /// What closing gives back to the server.
+    pub release_on_close: ReleaseOnClose,
 }
 
 /// Settings that make sense together.
@@ -145,6 +163,14 @@ impl Settings {
                 }
             }
             "flushSeconds" => self.flush_seconds = number(3_600)?,
+            "releaseOnClose" => {
+                self.release_on_close = match value {
+                    "instances" | "" => ReleaseOnClose::Instances,
+                    "seat" => ReleaseOnClose::Seat,
+                    "nothing" => ReleaseOnClose::Nothing,
+                    _ => return Err(bad("is not instances, seat or nothing".into())),
+                }
+            }
             _ => return Err(wrong(format!("there is no setting '{name}': the settings are {}", Self::NAMES.join(", ")))),
         }
         Ok(())
@@ -175,6 +201,7 @@ impl Settings {
         "processName",
         "sealed",
         "flushSeconds",
+        "releaseOnClose",
     ];
 
     /// Checks that they make sense together, before anything is asked or written.
@@ -249,7 +276,7 @@ fn word<T: serde::de::DeserializeOwned>(value: &str) -> Result<Option<T>, serde_
 }
 
 /// Every public key in the text: PEM, or the base64 of one alone.
-fn vendor_keys(text: &str) -> Result<Vec<VerifyingKey>, LicenseError> {
+pub(super) fn vendor_keys(text: &str) -> Result<Vec<VerifyingKey>, LicenseError> {
     const END: &str = "-----END PUBLIC KEY-----";
     let bare = format!("-----BEGIN PUBLIC KEY-----\n{text}\n{END}");
     let is_bare = !text.trim().is_empty() && !text.contains("-----");
@@ -344,13 +371,16 @@ pub(super) mod tests {
             "instances" | "maxBufferDays" | "flushSeconds" => "3",
             "uuidMethod" => "hardware",
             "sealed" => "true",
+            "releaseOnClose" => "seat",
             _ => "x",
         };
         for name in Settings::NAMES {
             settings.set(name, value(name)).expect(name);
         }
         assert_eq!((settings.instances, settings.limited_modules.as_slice(), settings.sealed), (3, &["x".to_owned()][..], true));
-        for (name, value) in [("handshakecode", "x"), ("chargeWay", "free"), ("instances", "-1"), ("sealed", "maybe"), ("maxBufferDays", "366")] {
+        for (name, value) in
+            [("handshakecode", "x"), ("chargeWay", "free"), ("instances", "-1"), ("sealed", "maybe"), ("maxBufferDays", "366"), ("releaseOnClose", "all")]
+        {
             assert_eq!(settings.set(name, value).expect_err(name).code, Code::Settings);
         }
     }

@@ -1,6 +1,6 @@
 //! The license's two threads. One puts counts on disk and waits for no server; the other renews,
-//! reports, and calls the application's listeners. Both publish what is so for the application's
-//! threads to read.
+//! reports, calls the application's listeners, and at the end gives back what is to be given back. Both
+//! publish what is so for the application's threads to read.
 //!
 //! [`Shared::counter`] is held for moments only. [`Shared::kind`]'s [`Served`] is held while the
 //! data folder is read or written, never while a server is asked or a listener is called; whoever
@@ -21,7 +21,7 @@ use super::core::{Action, Core, Event};
 use super::error::{Code, LicenseError};
 use super::folder::{Asking, Folder};
 use super::link::{Link, TIMEOUTS};
-use super::settings::Config;
+use super::settings::{CLOSE_WAIT, Config, ReleaseOnClose};
 use super::status::{Listeners, Status, status_of};
 use super::transport::{self, CaPin};
 use crate::clock::{Clock as _, SystemClock};
@@ -79,7 +79,17 @@ pub(super) struct Counter {
     pub(super) answers: Vec<(u64, Result<(), LicenseError>)>,
     /// What listeners are to hear, the next one last.
     pub(super) news: Vec<News>,
+    /// A listener is being called.
+    pub(super) is_telling: bool,
+    /// No listener is called any more.
+    pub(super) is_silent: bool,
     pub(super) is_closing: bool,
+    /// Nothing is to be given back at the end: the application did, or wanted to.
+    pub(super) was_released: bool,
+    /// When whoever closes has waited long enough for servers.
+    pub(super) give_up_at: Option<Instant>,
+    /// The thread that asks is through.
+    pub(super) has_ended: bool,
 }
 
 /// What the thread that asks is to do at once.
@@ -198,6 +208,84 @@ impl Shared {
                 }
             }
         }
+        if catch_unwind(AssertUnwindSafe(|| self.give_back(served, &mut links))).is_err() {
+            self.warn(broken());
+        }
+        self.tell_news();
+        lock(served).folder.leave();
+        lock(&self.counter).has_ended = true;
+        self.wake.notify_all();
+    }
+
+    /// Ends the work. Whoever is no listener waits for servers no longer than [`CLOSE_WAIT`]; a listener does not wait, and
+    /// nothing is told any more when it returns.
+    pub(super) fn close(self: &Arc<Self>) {
+        let is_listener = self.is_worker();
+        let mut counter = lock(&self.counter);
+        counter.is_closing = true;
+        counter.is_silent |= is_listener;
+        counter.give_up_at = (!is_listener).then(|| Instant::now() + CLOSE_WAIT);
+        self.wake.notify_all();
+    }
+
+    /// Waits until the thread that asks is through; false when that takes too long, because a server is silent that it asks.
+    pub(super) fn wait_for_end(&self) -> bool {
+        let mut counter = lock(&self.counter);
+        // What was asked in time is through then, too.
+        let until = counter.give_up_at.unwrap_or_else(Instant::now) + 10 * LOOK;
+        while !counter.has_ended {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return false;
+            }
+            counter = self.wake.wait_timeout(counter, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        true
+    }
+
+    /// No listener is called when this returns, nor afterwards.
+    pub(super) fn silence(&self) {
+        let mut counter = lock(&self.counter);
+        counter.is_silent = true;
+        while counter.is_telling {
+            counter = self.wake.wait(counter).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// How long servers may still take; `None` as long as nobody closes.
+    fn time_left(&self) -> Option<Duration> {
+        lock(&self.counter).give_up_at.map(|at| at.saturating_duration_since(Instant::now()))
+    }
+
+    /// Gives the license back at the end, where the application wants that, no other process needs it, and a server
+    /// takes it in time. Else everything stays as it was.
+    fn give_back(&self, served: &Mutex<Served>, links: &mut Links) {
+        if self.config.settings.release_on_close == ReleaseOnClose::Nothing || lock(&self.counter).was_released {
+            return;
+        }
+        lock(&self.counter).give_up_at.get_or_insert_with(|| Instant::now() + CLOSE_WAIT);
+        // Of those that close at the same moment, each is gone before it looks: so the last one sees nobody.
+        let is_wanted = self.flush().and_then(|()| {
+            let Served { core, folder } = &mut *lock(served);
+            folder.leave();
+            let others = folder.used_by_others();
+            folder.with(|state| core.is_given_back_at_the_end(&others, state))
+        });
+        if is_wanted != Ok(true) {
+            return;
+        }
+        let asking = self.ask_alone(served, || self.time_left().is_some_and(|left| !left.is_zero()));
+        let given_back = match asking {
+            Ok(Some(_asking)) => {
+                let others = lock(served).folder.used_by_others();
+                self.step(served, links, Event::Close { others }).and_then(|done| done)
+            }
+            Ok(None) => Err(LicenseError::new(Code::NoServer, "another process of this machine asks the servers just now")),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = given_back {
+            self.warn(LicenseError { message: format!("the license was closed, and could not be given back: {}", error.message), ..error });
+        }
     }
 
     /// Whether there is another one. Wishes stay in the list until they are answered.
@@ -207,6 +295,8 @@ impl Shared {
         self.tell_news();
         while let Some((wish, number)) = wishes.first().copied() {
             let done = match wish {
+                // Nobody needs a license any more.
+                Wish::Start if is_closing => Ok(()),
                 Wish::Start => self.ask(served, links, Event::Start),
                 Wish::Release => self.ask(served, links, Event::Release),
             };
@@ -345,7 +435,8 @@ impl Shared {
                 _ => TIMEOUTS.whole * u32::try_from(self.config.servers.len()).unwrap_or(1) + PATIENCE,
             }
         };
-        match (self.ask_alone(served, patience)?, event) {
+        let began = Instant::now();
+        match (self.ask_alone(served, || began.elapsed() < patience && !lock(&self.counter).is_closing)?, event) {
             (Some(_asking), event) => self.step(served, links, event),
             (None, Event::Start) => self.step(served, links, Event::Occupied),
             (None, Event::Release) => {
@@ -359,12 +450,11 @@ impl Shared {
         }
     }
 
-    /// `None`: another process asked all the time.
-    fn ask_alone(&self, served: &Mutex<Served>, patience: Duration) -> Result<Option<Asking>, LicenseError> {
-        let began = Instant::now();
+    /// `None`: another process asked as long as we wait.
+    fn ask_alone(&self, served: &Mutex<Served>, waits: impl Fn() -> bool) -> Result<Option<Asking>, LicenseError> {
         loop {
             let asking = lock(served).folder.try_ask_alone()?;
-            if asking.is_some() || began.elapsed() >= patience || lock(&self.counter).is_closing {
+            if asking.is_some() || !waits() {
                 return Ok(asking);
             }
             std::thread::sleep(LOOK);
@@ -386,7 +476,11 @@ impl Shared {
                 let (actions, client, known, proven) = done?;
                 self.publish(core, client);
                 if actions.iter().any(|action| matches!(action, Action::LicenseChanged)) && self.listeners.license_changed.is_some() {
-                    lock(&self.counter).news.insert(0, News::Changed(Box::new(status_of(core, client))));
+                    let mut counter = lock(&self.counter);
+                    // Whoever closes the license knows that it has none.
+                    if !counter.is_closing {
+                        counter.news.insert(0, News::Changed(Box::new(status_of(core, client))));
+                    }
                 }
                 (actions, known, proven)
             };
@@ -405,8 +499,16 @@ impl Shared {
             }
             self.tell_news();
             let Some(ask) = to_ask else { continue };
+            let left = self.time_left();
+            if left.is_some_and(|left| left.is_zero()) {
+                let message = format!("{} did not answer before the application closed", ask.server);
+                next = Some(Event::Unanswered { code: Code::NoServer, message, retry_after: None });
+                continue;
+            }
+            // One that is silent must leave some of it to the other.
+            let limit = left.map(|left| if self.config.servers.len() > 1 { left / 2 } else { left });
             let link = links.entry(ask.server.clone()).or_insert_with(|| Link::new(&ask.server));
-            next = Some(link.ask(ask.path, &ask.body, &self.config, known.as_deref(), proven));
+            next = Some(link.ask(ask.path, &ask.body, &self.config, known.as_deref(), proven, limit));
             if let (None, Some(CaPin::Fingerprint(fingerprint)), Some(pem)) = (&known, &self.config.authority, link.ca_pem()) {
                 let (fingerprint, pem) = (fingerprint.clone(), pem.to_owned());
                 lock(served).folder.with(|state| {
@@ -439,8 +541,10 @@ impl Shared {
 
     pub(super) fn warn(&self, error: LicenseError) {
         tracing::warn!(%error, "license");
-        if self.listeners.warning.is_some() {
-            lock(&self.counter).news.insert(0, News::Warning(error));
+        let mut counter = lock(&self.counter);
+        if self.listeners.warning.is_some() && !counter.is_silent {
+            counter.news.insert(0, News::Warning(error));
+            drop(counter);
             self.wake.notify_all();
         }
     }
@@ -449,7 +553,14 @@ impl Shared {
     /// with the license works.
     fn tell_news(&self) {
         loop {
-            let Some(news) = lock(&self.counter).news.pop() else { break };
+            let news = {
+                let mut counter = lock(&self.counter);
+                let news = if counter.is_silent { None } else { counter.news.pop() };
+                counter.is_telling = news.is_some();
+                news
+            };
+            self.wake.notify_all();
+            let Some(news) = news else { break };
             let is_warning = matches!(news, News::Warning(_));
             let told = catch_unwind(AssertUnwindSafe(|| match &news {
                 News::Changed(status) => self.listeners.license_changed.iter().for_each(|listener| listener(status)),

@@ -195,6 +195,11 @@ impl Secrets {
 pub struct AnswerSealer(Secrets);
 
 impl AnswerSealer {
+    /// What opens that answer: for vectors, which tell no private key of a device.
+    pub fn into_opener(self) -> AnswerOpener {
+        AnswerOpener(self.0)
+    }
+
     /// The body of the answer with this status.
     ///
     /// # Panics

@@ -15,6 +15,7 @@ mod charge_ways;
 mod cli;
 mod client;
 mod clones;
+mod closing;
 mod cut_off;
 mod device_kills;
 mod doctor;

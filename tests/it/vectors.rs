@@ -10,6 +10,7 @@ use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 use tollkeeper::client::Code;
 use tollkeeper::client::core::trust::{self, Expected};
+use tollkeeper::client::vectors;
 use tollkeeper::clock::rfc3339;
 use tollkeeper::documents::carried::{self, Kind};
 use tollkeeper::documents::product_key::{ProductKey, VERSION};
@@ -417,4 +418,45 @@ fn sealed_bodies() {
         .collect();
     assert_eq!(cases.iter().filter(|case| case["result"] == "ok").count(), 3);
     hold("sealed.json", &json!({"private_key": encode(&key.to_bytes()), "jwk": key.public().jwk(), "cases": cases}));
+}
+
+/// What faces over C are asked about each case is what the files say.
+#[test]
+fn every_case_is_what_the_library_says_of_it() {
+    if bless() {
+        return;
+    }
+    for kind in vectors::KINDS {
+        let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("tests/vectors/{kind}.json"));
+        let file: Value = serde_json::from_str(&std::fs::read_to_string(path).expect("vectors")).expect("JSON");
+        let mut number = 0;
+        for (list, result) in [("cases", json!("ok")), ("good", json!("ok")), ("bad", json!(301))] {
+            for case in file[list].as_array().into_iter().flatten() {
+                let mut given = file.clone();
+                given.as_object_mut().expect("an object").extend(case.as_object().expect("an object").clone());
+                let told = vectors::check_case(kind, &given.to_string()).expect("a case");
+                for (name, said) in told.as_object().expect("an object") {
+                    let wanted = if name == "result" { case.get(name).unwrap_or(&result) } else { &given[name] };
+                    assert_eq!(said, wanted, "{kind}: {name} of {case}");
+                }
+                let said = |name: &str| told.get(name).is_some();
+                let needed = match (*kind, told["result"] == "ok") {
+                    (_, false) => true,
+                    ("carried", _) => said("json"),
+                    ("chains", _) => said("expires_at"),
+                    ("errors", _) => said("title") && said("user_message") && said("sdk_code"),
+                    ("license_keys", _) => said("servers") && said("ca"),
+                    ("product_keys", _) => said("keys"),
+                    ("sealed", _) => said("plaintext") && said("answers"),
+                    _ => said("slot"),
+                };
+                assert!(needed, "{kind}: {told}");
+                number += 1;
+            }
+        }
+        assert!(number >= 5, "{kind}");
+    }
+    for (kind, case) in [("chains", "{}"), ("chains", "no JSON"), ("nothing", "{}"), ("sealed", "{\"private_key\":\"\",\"path\":\"\",\"body\":\"\"}")] {
+        assert_eq!(vectors::check_case(kind, case).expect_err("no case").code, Code::Settings);
+    }
 }

@@ -328,10 +328,10 @@ impl Device {
         }
         let link = links.entry(ask.server.clone()).or_insert_with(|| Link::new(&ask.server));
         let asked_at = Instant::now();
-        let answer = link.ask(ask.path, &ask.body, &self.trade.config, None, self.state.device.time.proven);
+        let answer = link.ask(ask.path, &ask.body, &self.trade.config, None, self.state.device.time.proven, None);
         if self.faults.duplicates && ask.path.ends_with("/reports") && self.rng.u32(..3) == 0 {
             // A retry somewhere on the way: the device hears of the first answer only.
-            link.ask(ask.path, &ask.body, &self.trade.config, None, self.state.device.time.proven);
+            link.ask(ask.path, &ask.body, &self.trade.config, None, self.state.device.time.proven, None);
         }
         self.is_killed = self.faults.kills && self.rng.u32(..40) == 0;
         if self.is_killed {

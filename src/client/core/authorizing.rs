@@ -1,5 +1,4 @@
-//! Getting the authorization: main server first, then the standby, then what was kept; and
-//! giving it back.
+//! Getting the authorization: main server first, then the standby, then what was kept.
 
 use aws_lc_rs::digest::{SHA256, digest};
 use std::sync::Arc;
@@ -8,7 +7,7 @@ use uuid::Uuid;
 use super::site_time::Moment;
 use super::state::{Grant, Part, State};
 use super::trust::{self, Distrust, Expected};
-use super::{AUTHORIZE, Action, Ask, Core, RELEASE, Source, Standing, Work, fraction, outbox};
+use super::{AUTHORIZE, Action, Ask, Core, Source, Standing, Work, fraction, outbox};
 use crate::client::error::{Code, LicenseError, ServerFailure};
 use crate::client::settings::Config;
 use crate::clock::parse_rfc3339;
@@ -16,7 +15,6 @@ use crate::documents::{Claims, jws, random_uuid};
 use crate::licensing::ClientUuid;
 use crate::protocol::authorize::{AuthorizeAnswer, AuthorizeRequest, Validation};
 use crate::protocol::lost::Seen;
-use crate::protocol::release::ReleaseRequest;
 
 impl Core {
     /// The request as it would be sent now, with a nonce that stays until it is answered.
@@ -223,49 +221,11 @@ impl Core {
         actions.push(Action::LicenseChanged);
     }
 
-    /// What was done is reported first, the slot that goes on included: afterwards nobody may.
-    pub(super) fn release(&mut self, state: &mut State, actions: &mut Vec<Action>) {
-        match state.grants.granted.get(&self.asked_for).filter(|grant| !grant.withdrawn) {
-            None => self.released(actions),
-            Some(_) if self.config.servers.is_empty() => {
-                let message = "this authorization was carried here, and no server is set: carry the report file to the license server, whose administrator releases the device";
-                self.not_released(LicenseError::new(Code::NoServer, message), actions);
-            }
-            Some(_) => {
-                self.is_leaving = true;
-                outbox::retry_failed(state);
-                self.report(state, actions);
-            }
-        }
-    }
-
-    /// All is reported.
-    pub(super) fn ask_release(&mut self, state: &State, actions: &mut Vec<Action>) {
-        let Some(grant) = state.grants.granted.get(&self.asked_for) else { return self.released(actions) };
-        let request = ReleaseRequest { client_uuid: self.client(state), authorization: grant.authorization.clone() };
-        let body = serde_json::to_vec(&request).unwrap_or_default();
-        let mut servers = self.servers_to_ask(&grant.server);
-        let Some(server) = servers.pop() else { return self.released(actions) };
-        self.work = Work::Releasing { body: body.clone(), servers };
-        actions.push(Action::Ask(Ask { server, path: RELEASE, body }));
-    }
-
     /// Every server, the one to be asked first at the end.
     pub(super) fn servers_to_ask(&self, first: &str) -> Vec<String> {
         let mut servers: Vec<String> = self.config.servers.iter().rev().filter(|server| *server != first).cloned().collect();
         servers.extend(self.config.servers.iter().find(|server| *server == first).cloned());
         servers
-    }
-
-    /// Everything stays as it was.
-    pub(super) fn not_released(&mut self, error: LicenseError, actions: &mut Vec<Action>) {
-        self.is_leaving = false;
-        actions.push(Action::NotReleased(error));
-    }
-
-    pub(super) fn released(&mut self, actions: &mut Vec<Action>) {
-        self.renew_at = i64::MAX;
-        self.stand(Standing::Unlicensed(LicenseError::new(Code::NoServer, "the license was given back: initialize again to take one")), actions);
     }
 }
 

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::state::{OpenReport, Part, State};
 use crate::licensing::Unit;
-use crate::licensing::slot::{REPORT_MAX_AGE_SECONDS, Slot};
+use crate::licensing::slot::{REPORT_MAX_AGE_SECONDS, SLOT_SECONDS, Slot};
 use crate::protocol::reports::{COUNT_MAX, TYPES_MAX, UsageReport};
 
 /// What is counted together: all that becomes one report, but for its types.
@@ -98,8 +98,18 @@ fn find_open<'s>(state: &'s mut State, key: &Key, under: Under<'_>, name: Option
 /// Makes reports of the slots that ended before `until` (seconds since 1970), and forgets
 /// those that nobody takes any more at `now`. Whether there was one.
 pub fn close(state: &mut State, until: i64, now: i64) -> bool {
-    let (over, open): (Vec<_>, Vec<_>) =
-        state.open.reports.drain(..).partition(|open| open.report.slot.timestamp() + crate::licensing::slot::SLOT_SECONDS <= until);
+    let is_any = store(state, |open| open.report.slot.timestamp() + SLOT_SECONDS <= until);
+    state.drop_stored(|stored| now - (stored.report.slot.timestamp() + SLOT_SECONDS) > REPORT_MAX_AGE_SECONDS);
+    is_any
+}
+
+/// Makes reports of what was done under this grant, also in slots that go on: nothing more is done.
+pub fn close_of(state: &mut State, grant: &str) {
+    store(state, |open| open.grant == grant);
+}
+
+fn store(state: &mut State, is_over: impl Fn(&OpenReport) -> bool) -> bool {
+    let (over, open): (Vec<_>, Vec<_>) = state.open.reports.drain(..).partition(is_over);
     state.open.reports = open;
     let is_any = !over.is_empty();
     if is_any {
@@ -108,7 +118,6 @@ pub fn close(state: &mut State, until: i64, now: i64) -> bool {
     for open in over {
         state.store(open.report, open.grant);
     }
-    state.drop_stored(|stored| now - (stored.report.slot.timestamp() + crate::licensing::slot::SLOT_SECONDS) > REPORT_MAX_AGE_SECONDS);
     is_any
 }
 

@@ -8,7 +8,8 @@
 //! | [`trust`] | whether an authorization is genuine |
 //! | [`counting`] | from a count to the report of its slot |
 //! | [`outbox`] | reports on their way |
-//! | [`authorizing`] | getting the authorization, and giving it back |
+//! | [`authorizing`] | getting the authorization |
+//! | [`giving_back`] | giving it back, also at the end |
 //! | [`reporting`] | from counts to the reports that servers take |
 //! | [`by_hand`] | what is carried where there is no network |
 //! | [`backoff`] | pauses between tries that fail |
@@ -21,6 +22,7 @@ mod authorizing;
 pub mod backoff;
 mod by_hand;
 pub mod counting;
+mod giving_back;
 pub mod outbox;
 mod reporting;
 pub mod site_time;
@@ -84,6 +86,12 @@ pub enum Event {
     },
     /// The application gives its license back: what it did is reported first.
     Release,
+    /// The application closes its license, and gives it back if it wants that and none of these needs it: see
+    /// [`Core::is_given_back_at_the_end`].
+    Close {
+        /// What the other processes of this machine use that live; `None` of one that does not tell.
+        others: Vec<Option<String>>,
+    },
 }
 
 /// What is to be done.
@@ -242,6 +250,11 @@ impl Core {
         self.time
     }
 
+    /// What is asked for, in few characters: of two processes with the same they are the same license.
+    pub fn asked_for(&self) -> &str {
+        &self.asked_for
+    }
+
     /// Instances that other processes of the machine hold, as last heard.
     pub fn others_hold(&self) -> u32 {
         self.others_hold
@@ -288,6 +301,11 @@ impl Core {
             Event::Tick => self.tick(state, site, &mut actions),
             Event::Count { counts, held, alive } => self.count(&counts, held, &alive, state),
             Event::Release => self.release(state, &mut actions),
+            Event::Close { others } => {
+                if self.is_given_back_at_the_end(&others, state) {
+                    self.release(state, &mut actions);
+                }
+            }
             Event::Answered { status, body, retry_after } => self.answered(status, &body, retry_after.unwrap_or(0), state, now, &mut actions),
             Event::Unanswered { code, message, retry_after } => self.unanswered(code, message, retry_after.unwrap_or(0), state, site, &mut actions),
         }
@@ -354,7 +372,7 @@ impl Core {
             Work::Nothing => {}
             Work::Releasing { .. } => {
                 self.is_leaving = false;
-                self.withdraw(state);
+                self.withdraw_all(state);
                 self.released(actions);
             }
             Work::Authorizing { failures, server, nonce, least_pause } => {

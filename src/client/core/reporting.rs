@@ -6,7 +6,6 @@ use super::counting::{self, Counts, Under};
 use super::state::{Part, State};
 use super::{Action, Ask, Core, REPORTS, Source, Standing, Work, outbox, trust};
 use crate::licensing::item::same_word;
-use crate::licensing::slot::SLOT_SECONDS;
 use crate::licensing::{ChargeWay, Unit};
 use crate::protocol::REPORT_INTERVAL_SECONDS;
 
@@ -67,8 +66,10 @@ impl Core {
         // what it counted at the latest when it flushes.
         let lag = if is_alone { 1 } else { i64::from(self.config.settings.flush_seconds) };
         let stamp = self.time.stamp(self.now);
-        let until = if self.is_leaving { stamp + SLOT_SECONDS } else { stamp - lag };
-        counting::close(state, until, stamp);
+        counting::close(state, stamp - lag, stamp);
+        if self.is_leaving {
+            counting::close_of(state, &self.asked_for);
+        }
         let Some(batch) = outbox::next_batch(state, self.client(state), &self.config.servers) else {
             if self.is_leaving {
                 self.ask_release(state, actions);

@@ -7,9 +7,9 @@ use uuid::Uuid;
 
 use super::counting::Key;
 use super::*;
-use crate::client::settings::Settings;
+use crate::client::settings::{ReleaseOnClose, Settings};
 use crate::clock::rfc3339;
-use crate::documents::{AuthorizedItem, ServerCertificate, SigningKey, authorization};
+use crate::documents::{Authorization, AuthorizedItem, ServerCertificate, SigningKey, authorization};
 use crate::licensing::{ChargeWay, CodeId, HandshakeCode, ItemId, ServerUuid, Slot, Unit};
 use crate::protocol::authorize::AuthorizeRequest;
 
@@ -284,6 +284,44 @@ fn a_license_is_given_back_when_all_is_reported_and_else_stays() {
     assert_eq!(course.asked.iter().map(|(_, path)| *path).collect::<Vec<_>>(), [REPORTS, RELEASE]);
     assert!(core.standing().claims().is_none() && state.grants.granted.values().all(|grant| grant.withdrawn));
     assert_eq!(state.stored().count() + state.open.reports.len(), 0);
+}
+
+#[test]
+fn closing_gives_back_what_nobody_else_of_the_machine_needs() {
+    let site = Site::new();
+    // What is asked, and the grants that still let the device work.
+    let close = |policy: ReleaseOnClose, others: fn(ours: &str, another: &str) -> Vec<Option<String>>| {
+        let mut state = State::default();
+        let mut cores: Vec<Core> = ["pro", "basic"]
+            .map(|edition| {
+                let config = site.config(|settings| (settings.edition, settings.release_on_close) = (Some(edition.into()), policy));
+                let mut core = new_core(&config, &mut state, at(NOON, 0));
+                run(&mut core, &mut state, Event::Start, at(NOON, 0), |ask| site.answer(ask, NOON + i64::from(edition == "basic")));
+                core
+            })
+            .into();
+        count(&mut cores[0], &mut state, 2, at(NOON, 0));
+        let others = others(cores[0].asked_for(), cores[1].asked_for());
+        let course = run(&mut cores[0], &mut state, Event::Close { others }, at(NOON, 0), |ask| {
+            if ask.path == RELEASE {
+                // The last one that the server gave, although it is of another application.
+                let told = Authorization::parse(content(ask)["authorization"].as_str().expect("one")).expect("parsed");
+                assert_eq!(told.verify_chain(&[site.vendor.verifying_key().clone()]).expect("genuine").0.iat, NOON + 1);
+            }
+            site.answer(ask, NOON)
+        });
+        let paths: Vec<&str> = course.asked.iter().map(|(_, path)| *path).collect();
+        (paths, state.grants.granted.values().filter(|grant| !grant.withdrawn).count())
+    };
+    let given_back = (vec![REPORTS, RELEASE], 0);
+    for policy in [ReleaseOnClose::Instances, ReleaseOnClose::Seat] {
+        assert_eq!(close(policy, |_, _| vec![]), given_back);
+        assert_eq!(close(policy, |_, _| vec![Some("of something else".into())]), given_back);
+        assert_eq!(close(policy, |ours, _| vec![Some(ours.into())]), (vec![], 2), "another process of the same application");
+        assert_eq!(close(policy, |_, another| vec![Some(another.into())]), (vec![], 2), "another application under the same item");
+        assert_eq!(close(policy, |_, _| vec![None]), (vec![], 2), "one that does not tell");
+    }
+    assert_eq!(close(ReleaseOnClose::Nothing, |_, _| vec![]), (vec![], 2));
 }
 
 #[test]

@@ -7,7 +7,16 @@ use std::sync::{Arc, Mutex};
 struct State {
     target: Option<SocketAddr>,
     is_cut: bool,
+    is_silent: bool,
     open: Vec<TcpStream>,
+}
+
+impl State {
+    fn hang_up(&mut self) {
+        for stream in self.open.drain(..) {
+            let _ = stream.shutdown(Shutdown::Both);
+        }
+    }
 }
 
 /// A TCP proxy. Clones are the same line.
@@ -28,6 +37,10 @@ impl Line {
         std::thread::spawn(move || {
             for near in listener.incoming().map_while(Result::ok) {
                 let mut state = shared.lock().expect("state");
+                if state.is_silent {
+                    state.open.push(near);
+                    continue;
+                }
                 let far = state.target.filter(|_| !state.is_cut).and_then(|target| TcpStream::connect(target).ok());
                 let Some(far) = far else { continue };
                 for (from, to) in [(&near, &far), (&far, &near)] {
@@ -52,14 +65,21 @@ impl Line {
     pub fn cut(&self) {
         let mut state = self.state.lock().expect("state");
         state.is_cut = true;
-        for stream in state.open.drain(..) {
-            let _ = stream.shutdown(Shutdown::Both);
-        }
+        state.hang_up();
+    }
+
+    /// Who calls is heard, and nobody answers.
+    pub fn silence(&self) {
+        let mut state = self.state.lock().expect("state");
+        state.is_silent = true;
+        state.hang_up();
     }
 
     /// It is whole again.
     pub fn mend(&self) {
-        self.state.lock().expect("state").is_cut = false;
+        let mut state = self.state.lock().expect("state");
+        (state.is_cut, state.is_silent) = (false, false);
+        state.hang_up();
     }
 
     pub fn url(&self) -> String {
