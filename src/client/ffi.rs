@@ -13,14 +13,16 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
 use std::time::Duration;
 
+use serde::Serialize;
+
 use super::core::outbox::Submitted;
 use super::deduplicator::{Deduplicator, PAUSE};
-use super::error::{Code, LicenseError};
+use super::error::{Code, LicenseError, ServerFailure};
 use super::license::License;
 use super::settings::Settings;
 use super::status::{Listeners, Origin, Status};
 use super::vectors;
-use crate::licensing::Unit;
+use crate::licensing::{ClientUuid, Unit};
 
 /// Settings of an application: made by tk_settings_new, freed by tk_settings_free.
 #[allow(non_camel_case_types, reason = "a name of C")]
@@ -390,27 +392,61 @@ pub unsafe extern "C" fn tk_status(license: *const tk_license, json: *mut *mut c
     unsafe { attempt(error, || give_text(json, &json_of(&handle("license", license)?.0.status()))) }
 }
 
+/// As tk_status tells it.
+#[derive(Serialize)]
+struct Told<'a> {
+    licensed: bool,
+    origin: Option<&'static str>,
+    server: Option<&'a str>,
+    expires_at: Option<String>,
+    handshake_code: Option<&'a str>,
+    client_uuid: Option<ClientUuid>,
+    instances: u32,
+    code: u16,
+    sdk_code: i32,
+    message: Option<&'a str>,
+    user_message: Option<&'static str>,
+    failures: Vec<ToldFailure<'a>>,
+}
+
+#[derive(Serialize)]
+struct ToldFailure<'a> {
+    server: &'a str,
+    code: u16,
+    sdk_code: i32,
+    message: &'a str,
+}
+
+impl<'a> From<&'a ServerFailure> for ToldFailure<'a> {
+    fn from(ServerFailure { server, code, message }: &'a ServerFailure) -> Self {
+        Self { server, code: code.number(), sdk_code: code.sdk_code(), message }
+    }
+}
+
 fn json_of(status: &Status) -> String {
     let (origin, server) = match &status.origin {
-        Some(Origin::Server(url)) => (Some("server"), Some(url)),
+        Some(Origin::Server(url)) => (Some("server"), Some(url.as_str())),
         Some(Origin::Kept) => (Some("kept"), None),
         Some(Origin::Carried) => (Some("carried"), None),
         Some(Origin::ProductKey) => (Some("product_key"), None),
         None => (None, None),
     };
-    let failures: Vec<_> = status
-        .failures
-        .iter()
-        .map(|failure| serde_json::json!({"server": failure.server, "code": failure.code.number(), "sdk_code": failure.code.sdk_code(), "message": failure.message}))
-        .collect();
     let error = status.error.as_ref();
-    serde_json::json!({
-        "licensed": status.is_licensed(), "origin": origin, "server": server, "expires_at": status.expires_at.map(crate::clock::rfc3339),
-        "handshake_code": status.handshake_code, "client_uuid": status.client_uuid, "instances": status.instances,
-        "code": error.map_or(0, |error| error.code.number()), "sdk_code": error.map_or(0, LicenseError::sdk_code),
-        "message": error.map(|error| &error.message), "user_message": error.map(LicenseError::user_message), "failures": failures,
-    })
-    .to_string()
+    let told = Told {
+        licensed: status.is_licensed(),
+        origin,
+        server,
+        expires_at: status.expires_at.map(crate::clock::rfc3339),
+        handshake_code: status.handshake_code.as_deref(),
+        client_uuid: status.client_uuid,
+        instances: status.instances,
+        code: error.map_or(0, |error| error.code.number()),
+        sdk_code: error.map_or(0, LicenseError::sdk_code),
+        message: error.map(|error| error.message.as_str()),
+        user_message: error.map(LicenseError::user_message),
+        failures: status.failures.iter().map(ToldFailure::from).collect(),
+    };
+    serde_json::to_string(&told).unwrap_or_default()
 }
 
 /// The request of a device without network, to be carried to the server; with as_line not 0 as one line for a

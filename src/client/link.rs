@@ -55,12 +55,15 @@ impl Link {
         proven: i64,
         limit: Option<Duration>,
     ) -> Result<(Reply, Vec<u8>), Trouble> {
-        let transport = match &self.transport {
-            Some(transport) => transport,
-            None => self.transport.insert(connect(&self.url, config.authority.as_ref(), known, proven, limit)?),
+        let transport = match (&self.transport, limit) {
+            (Some(transport), None) => transport,
+            // A connection has its timeouts from the beginning.
+            (before, _) => {
+                let known = before.as_ref().and_then(Transport::ca_pem).or(known);
+                let transport = connect(&self.url, config.authority.as_ref(), known, proven, limit)?;
+                self.transport.insert(transport)
+            }
         };
-        let limited = limit.map(|limit| transport.within(limit));
-        let transport = limited.as_ref().unwrap_or(transport);
         if !config.settings.sealed {
             let mut reply = transport.send(Method::Post, path, Some(("application/json", body.to_vec())), &[])?;
             let body = std::mem::take(&mut reply.body);

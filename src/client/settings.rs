@@ -271,7 +271,7 @@ fn wrong(message: impl Into<String>) -> LicenseError {
     LicenseError::new(Code::Settings, message)
 }
 
-fn word<T: serde::de::DeserializeOwned>(value: &str) -> Result<Option<T>, serde_json::Error> {
+pub(super) fn word<T: serde::de::DeserializeOwned>(value: &str) -> Result<Option<T>, serde_json::Error> {
     if value.is_empty() { Ok(None) } else { serde_json::from_value(value.into()).map(Some) }
 }
 

@@ -12,11 +12,11 @@ use rustls::pki_types::pem::PemObject;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use ureq::Agent;
 use ureq::config::Config;
-use ureq::http::{HeaderMap, Request, Response, Uri};
+use ureq::http::{HeaderMap, Request, Uri};
 use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::{Connector as _, NextTimeout, TcpConnector};
-use ureq::{Agent, AsSendBody, Body};
 
 use super::tls::TlsConnector;
 #[cfg(unix)]
@@ -184,8 +184,6 @@ pub struct Transport {
     agent: Agent,
     base: String,
     ca_pem: Option<String>,
-    /// For each request, where it is less than the agent's own.
-    limit: Option<Duration>,
 }
 
 impl Transport {
@@ -225,13 +223,7 @@ impl Transport {
         let mut root = RootCertStore::empty();
         root.add(der).map_err(unusable)?;
         let agent = agent(config(timeouts).https_only(true).build(), TlsConnector::trusting(root, Some(proven)).map_err(unusable)?);
-        Ok(Self { agent, base, ca_pem: Some(ca_pem), limit: None })
-    }
-
-    /// The same way, in which a request takes no longer than `limit` from its beginning to the answer's last byte.
-    #[must_use]
-    pub fn within(&self, limit: Duration) -> Self {
-        Self { limit: Some(limit), ..self.clone() }
+        Ok(Self { agent, base, ca_pem: Some(ca_pem) })
     }
 
     /// HTTPS to the other server of a site: each trusts only the site's authority `ca_pem`, and this
@@ -249,7 +241,7 @@ impl Transport {
         let chain = vec![single_certificate(chain_pem).map_err(pin)?];
         let key = PrivateKeyDer::from_pem_slice(key_pem.as_bytes()).map_err(|error| pin(error.to_string()))?;
         let agent = agent(config(timeouts).https_only(true).build(), TlsConnector::mutual(root, chain, key).map_err(unusable)?);
-        Ok(Self { agent, base, ca_pem: Some(ca_pem.to_owned()), limit: None })
+        Ok(Self { agent, base, ca_pem: Some(ca_pem.to_owned()) })
     }
 
     /// HTTPS to `base_url`, trusting whom this machine's system trusts: for a site that
@@ -267,7 +259,7 @@ impl Transport {
         let mut roots = RootCertStore::empty();
         roots.add_parsable_certificates(found.certs);
         let agent = agent(config(timeouts).https_only(true).build(), TlsConnector::trusting(roots, None).map_err(unusable)?);
-        Ok(Self { agent, base, ca_pem: None, limit: None })
+        Ok(Self { agent, base, ca_pem: None })
     }
 
     /// Plain HTTP to `base_url` ("http://host:port"): for a server on a private line that was
@@ -278,7 +270,7 @@ impl Transport {
     pub fn plain(base_url: &str, timeouts: Timeouts) -> Result<Self, TransportError> {
         let base = checked_base(base_url, "http")?;
         let agent = Agent::with_parts(config(timeouts).build(), TcpConnector::default(), Addresses::default());
-        Ok(Self { agent, base, ca_pem: None, limit: None })
+        Ok(Self { agent, base, ca_pem: None })
     }
 
     /// HTTP over the Unix domain socket at `path`. Nothing is connected yet; a socket nobody
@@ -286,7 +278,7 @@ impl Transport {
     #[cfg(unix)]
     pub fn unix(path: impl Into<std::path::PathBuf>) -> Self {
         let agent = Agent::with_parts(config(Timeouts::default()).build(), UnixConnector(path.into()), NoResolver);
-        Self { agent, base: "http://localhost".to_owned(), ca_pem: None, limit: None }
+        Self { agent, base: "http://localhost".to_owned(), ca_pem: None }
     }
 
     /// Ends all requests that are under way here, as if the connection broke, and takes no further ones: whoever waits
@@ -347,21 +339,15 @@ impl Transport {
         let answer = match (body, method) {
             (Some((content_type, bytes)), _) => {
                 let request = request.header("content-type", content_type).body(bytes).map_err(refused)?;
-                self.run(request)
+                self.agent.run(request)
             }
             // Without this a POST with nothing to say has no length, and some servers wait for one.
-            (None, Method::Post | Method::Put | Method::Patch) => self.run(request.body(Vec::new()).map_err(refused)?),
-            (None, Method::Get | Method::Delete | Method::Options) => self.run(request.body(()).map_err(refused)?),
+            (None, Method::Post | Method::Put | Method::Patch) => self.agent.run(request.body(Vec::new()).map_err(refused)?),
+            (None, Method::Get | Method::Delete | Method::Options) => self.agent.run(request.body(()).map_err(refused)?),
         };
         let (parts, mut body) = answer.map_err(|error| explain(&url, error))?.into_parts();
         let body = body.with_config().limit(MAX_ANSWER_BYTES).read_to_vec().map_err(|error| explain(&url, error))?;
         Ok(Reply { status: parts.status.as_u16(), body, url, headers: parts.headers })
-    }
-
-    fn run<S: AsSendBody>(&self, request: Request<S>) -> Result<Response<Body>, ureq::Error> {
-        let Some(limit) = self.limit else { return self.agent.run(request) };
-        let whole = self.agent.config().timeouts().global.map_or(limit, |whole| whole.min(limit));
-        self.agent.run(self.agent.configure_request(request).timeout_global(Some(whole)).build())
     }
 }
 
@@ -435,7 +421,7 @@ fn fetch_authority(base: &str, fingerprint: &str, timeouts: Timeouts) -> Result<
     // The only connection of ours that trusts nobody in particular: it carries this one GET
     // and is dropped with its agent. What comes back is proven by the fingerprint.
     let agent = agent(config(timeouts).https_only(true).build(), TlsConnector::unverified());
-    let reply = Transport { agent, base: base.to_owned(), ca_pem: None, limit: None }.get(SERVER_PATH)?;
+    let reply = Transport { agent, base: base.to_owned(), ca_pem: None }.get(SERVER_PATH)?;
     let answer = |reason: String| TransportError::Answer { url: reply.url.clone(), reason };
     if !reply.is_success() {
         return Err(answer(format!("status {} where the site's certificate authority was expected", reply.status)));

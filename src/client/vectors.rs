@@ -2,16 +2,15 @@
 //! about one case of them, by the code that applications run through. For the tests of a port or of a build; nothing of
 //! it has a state, or touches a license.
 
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value};
 
 use super::core::trust::{self, Expected};
 use super::error::{Code, LicenseError};
-use super::settings::vendor_keys;
+use super::settings::{vendor_keys, word};
 use crate::clock::{parse_rfc3339, rfc3339};
 use crate::documents::carried::{self, Kind};
 use crate::documents::{KeyRequest, ProductKeys, SealingKey, jws};
-use crate::licensing::{ClientUuid, DeploymentType, Slot};
+use crate::licensing::{ClientUuid, Slot};
 use crate::protocol::license_key::LicenseKey;
 
 /// What there are cases of: the names of the files.
@@ -24,192 +23,155 @@ pub const KINDS: &[&str] = &["carried", "chains", "errors", "license_keys", "pro
 /// # Errors
 /// 301: there is no such kind, or it is no case of this kind.
 pub fn check_case(kind: &str, case: &str) -> Result<Value, LicenseError> {
+    let case: Value = serde_json::from_str(case).map_err(|error| LicenseError::new(Code::Settings, format!("the case is not JSON: {error}")))?;
     let told = match kind {
-        "carried" => read(case).and_then(carried_by_hand),
-        "chains" => read(case).and_then(chain),
-        "errors" => read(case).and_then(error),
-        "license_keys" => read(case).map(license_key),
-        "product_keys" => read(case).and_then(product_keys),
-        "sealed" => read(case).and_then(sealed),
-        "slots" => read(case).and_then(slot),
-        _ => Err(format!("there are vectors of {}", KINDS.join(", "))),
+        "carried" => carried_by_hand(&case),
+        "chains" => chain(&case),
+        "errors" => error(&case),
+        "license_keys" => license_key(&case),
+        "product_keys" => product_keys(&case),
+        "sealed" => sealed(&case),
+        "slots" => slot(&case),
+        _ => Err(Misfit("its kind")),
     };
-    told.map_err(|what| LicenseError::new(Code::Settings, format!("'{kind}' with this case: {what}")))
+    told.map_err(|Misfit(what)| LicenseError::new(Code::Settings, format!("'{kind}' is none of {}, or {what} is not as in a case of it", KINDS.join(", "))))
 }
 
-fn read<'a, T: Deserialize<'a>>(case: &'a str) -> Result<T, String> {
-    serde_json::from_str(case).map_err(|error| error.to_string())
+/// What is not as it is in a case.
+struct Misfit(&'static str);
+
+type Told = Result<Value, Misfit>;
+
+/// What is said, with what the case has under the same names.
+fn told(result: impl Into<Value>, more: Vec<(&str, Value)>) -> Told {
+    let mut said = Map::new();
+    said.insert("result".into(), result.into());
+    said.extend(more.into_iter().map(|(name, value)| (name.to_owned(), value)));
+    Ok(Value::Object(said))
 }
 
-fn time(text: &str) -> Result<i64, String> {
-    parse_rfc3339(text).ok_or_else(|| format!("'{text}' is no time"))
+fn optional<'a>(case: &'a Value, name: &str) -> Option<&'a str> {
+    case.get(name)?.as_str()
 }
 
-#[derive(Deserialize)]
-struct SlotCase {
-    at: String,
+fn text<'a>(case: &'a Value, name: &'static str) -> Result<&'a str, Misfit> {
+    optional(case, name).ok_or(Misfit(name))
 }
 
-fn slot(case: SlotCase) -> Result<Value, String> {
-    Ok(json!({"result": "ok", "slot": rfc3339(Slot::containing(time(&case.at)?).start())}))
+fn time(case: &Value, name: &'static str) -> Result<i64, Misfit> {
+    parse_rfc3339(text(case, name)?).ok_or(Misfit(name))
 }
 
-#[derive(Deserialize)]
-struct ErrorCase {
-    code: u16,
+fn bytes(case: &Value, name: &'static str) -> Result<Vec<u8>, Misfit> {
+    jws::decode(text(case, name)?).ok_or(Misfit(name))
 }
 
-fn error(case: ErrorCase) -> Result<Value, String> {
-    let code = Code::from_number(case.code);
-    Ok(json!({"result": "ok", "code": code.number(), "sdk_code": code.sdk_code(), "title": code.title(), "user_message": code.user_message()}))
+fn uuid(case: &Value, name: &'static str) -> Result<Option<ClientUuid>, Misfit> {
+    optional(case, name).map(str::parse).transpose().map_err(|_| Misfit(name))
 }
 
-#[derive(Deserialize)]
-struct LicenseKeyCase {
-    text: String,
+fn number(case: &Value, name: &'static str) -> Result<u16, Misfit> {
+    case.get(name).and_then(Value::as_u64).and_then(|number| number.try_into().ok()).ok_or(Misfit(name))
 }
 
-fn license_key(case: LicenseKeyCase) -> Value {
-    match case.text.parse::<LicenseKey>() {
-        Err(_) => json!({"result": Code::Settings.number()}),
-        Ok(key) => json!({"result": "ok", "servers": key.servers, "organization_id": key.organization_id, "handshake_code": key.handshake_code,
-            "session_password": key.session_password, "ca": key.ca}),
+fn slot(case: &Value) -> Told {
+    told("ok", vec![("slot", rfc3339(Slot::containing(time(case, "at")?).start()).into())])
+}
+
+fn error(case: &Value) -> Told {
+    let code = Code::from_number(number(case, "code")?);
+    let numbers = [("code", code.number().into()), ("sdk_code", code.sdk_code().into())];
+    told("ok", numbers.into_iter().chain([("title", code.title().into()), ("user_message", code.user_message().into())]).collect())
+}
+
+fn license_key(case: &Value) -> Told {
+    let Ok(key) = text(case, "text")?.parse::<LicenseKey>() else { return told(Code::Settings.number(), vec![]) };
+    let names = vec![("organization_id", key.organization_id.into()), ("handshake_code", key.handshake_code.into()), ("servers", key.servers.into())];
+    told("ok", names.into_iter().chain([("session_password", key.session_password.into()), ("ca", key.ca.into())]).collect())
+}
+
+fn chain(case: &Value) -> Told {
+    let vendors = vendor_keys(text(case, "vendor_public_key")?).map_err(|_| Misfit("vendor_public_key"))?;
+    let asked = &case["expected"];
+    let given = |name: &str| optional(asked, name).map(str::to_owned);
+    let expected = Expected {
+        client_uuid: uuid(asked, "client_uuid")?.ok_or(Misfit("client_uuid"))?,
+        nonce: given("nonce"),
+        organization_id: given("organization_id"),
+        handshake_code: given("handshake_code"),
+    };
+    let now = time(case, "now")?;
+    let checked = trust::check(text(case, "authorization")?, &vendors, &expected).and_then(|claims| trust::check_time(&claims, now).map(|()| claims));
+    match checked {
+        Ok(claims) => told("ok", vec![("expires_at", rfc3339(claims.exp).into())]),
+        Err(distrust) => told(distrust.name(), vec![]),
     }
 }
 
-#[derive(Deserialize)]
-struct ChainCase {
-    vendor_public_key: String,
-    authorization: String,
-    expected: ExpectedCase,
-    now: String,
-}
-
-#[derive(Deserialize)]
-struct ExpectedCase {
-    client_uuid: ClientUuid,
-    nonce: Option<String>,
-    organization_id: Option<String>,
-    handshake_code: Option<String>,
-}
-
-fn chain(case: ChainCase) -> Result<Value, String> {
-    let vendors = vendor_keys(&case.vendor_public_key).map_err(|error| error.message)?;
-    let ExpectedCase { client_uuid, nonce, organization_id, handshake_code } = case.expected;
-    let expected = Expected { client_uuid, nonce, organization_id, handshake_code };
-    let now = time(&case.now)?;
-    let checked = trust::check(&case.authorization, &vendors, &expected).and_then(|claims| trust::check_time(&claims, now).map(|()| claims));
-    Ok(match checked {
-        Ok(claims) => json!({"result": "ok", "expires_at": rfc3339(claims.exp)}),
-        Err(distrust) => json!({"result": distrust.name()}),
-    })
-}
-
-#[derive(Deserialize)]
-struct ProductKeyCase {
-    vendor_public_key: String,
-    text: String,
-    request: RequestCase,
-    now: String,
-}
-
-#[derive(Deserialize)]
-struct RequestCase {
-    product: String,
-    version: Option<String>,
-    edition: Option<String>,
-    deployment_type: Option<DeploymentType>,
-    modules: Vec<String>,
-    machine: Option<ClientUuid>,
-    host: Option<String>,
-}
-
-fn product_keys(case: ProductKeyCase) -> Result<Value, String> {
-    let vendors = vendor_keys(&case.vendor_public_key).map_err(|error| error.message)?;
-    let asked = &case.request;
+fn product_keys(case: &Value) -> Told {
+    let vendors = vendor_keys(text(case, "vendor_public_key")?).map_err(|_| Misfit("vendor_public_key"))?;
+    let asked = &case["request"];
+    let modules = asked["modules"].as_array().ok_or(Misfit("modules"))?;
+    let modules: Vec<String> = modules.iter().filter_map(Value::as_str).map(str::to_owned).collect();
     let request = KeyRequest {
-        product: &asked.product,
-        version: asked.version.as_deref(),
-        edition: asked.edition.as_deref(),
-        deployment_type: asked.deployment_type,
-        modules: &asked.modules,
-        machine: asked.machine,
-        host: asked.host.as_deref(),
+        product: text(asked, "product")?,
+        version: optional(asked, "version"),
+        edition: optional(asked, "edition"),
+        deployment_type: word(optional(asked, "deployment_type").unwrap_or_default()).map_err(|_| Misfit("deployment_type"))?,
+        modules: &modules,
+        machine: uuid(asked, "machine")?,
+        host: optional(asked, "host"),
     };
-    let now = time(&case.now)?;
-    let Ok(keys) = ProductKeys::parse(&case.text).and_then(|keys| keys.verify(&vendors)) else {
-        return Ok(json!({"result": Code::ProductKey.number()}));
+    let now = time(case, "now")?;
+    let Ok(keys) = ProductKeys::parse(text(case, "text")?).and_then(|keys| keys.verify(&vendors)) else {
+        return told(Code::ProductKey.number(), vec![]);
     };
-    Ok(match keys.check(&request, now) {
-        Ok(covering) => json!({"result": "ok", "keys": covering.iter().map(|key| key.product_key_id).collect::<Vec<_>>()}),
-        Err(refusal) => json!({"result": refusal.reason.code().number()}),
-    })
-}
-
-#[derive(Deserialize)]
-struct CarriedCase {
-    kind: String,
-    line: String,
-    file: String,
+    match keys.check(&request, now) {
+        Ok(covering) => told("ok", vec![("keys", covering.iter().map(|key| key.product_key_id).collect())]),
+        Err(refusal) => told(refusal.reason.code().number(), vec![]),
+    }
 }
 
 /// Both forms say the same, are written as they are read, and pass for nothing else.
-fn carried_by_hand(case: CarriedCase) -> Result<Value, String> {
+fn carried_by_hand(case: &Value) -> Told {
     let kinds = [("request", Kind::Request), ("authorization", Kind::Authorization), ("reports", Kind::Reports), ("receipt", Kind::Receipt)];
-    let (_, kind) = kinds.into_iter().find(|(name, _)| *name == case.kind).ok_or("its kind is none that is carried")?;
-    let refused = json!({"result": Code::NotGenuine.number()});
-    let (Ok(content), Ok(same)) = (carried::read::<Value>(kind, &case.line), carried::read::<Value>(kind, &case.file)) else { return Ok(refused) };
-    let again = [carried::line(kind, &content), carried::file(kind, &content, "A summary")];
-    let is_same = content == same && again.iter().all(|text| carried::read::<Value>(kind, text).as_ref() == Ok(&content));
-    let passes = |other: Kind| [&case.line, &case.file].iter().any(|text| carried::read::<Value>(other, text).is_ok());
-    let is_clear = kinds.into_iter().all(|(_, other)| other == kind || !passes(other));
-    Ok(if is_same && is_clear { json!({"result": "ok", "json": content}) } else { refused })
-}
-
-#[derive(Deserialize)]
-struct SealedCase {
-    private_key: String,
-    path: String,
-    body: String,
-    #[serde(default)]
-    answers: Vec<AnswerCase>,
-}
-
-#[derive(Deserialize)]
-struct AnswerCase {
-    status: u16,
-    body: String,
+    let name = text(case, "kind")?;
+    let (_, kind) = kinds.into_iter().find(|(known, _)| *known == name).ok_or(Misfit("kind"))?;
+    let (line, file) = (text(case, "line")?, text(case, "file")?);
+    let read = |kind, text: &str| carried::read::<Value>(kind, text).ok();
+    let Some(content) = read(kind, line) else { return told(Code::NotGenuine.number(), vec![]) };
+    let forms = [file, &carried::line(kind, &content), &carried::file(kind, &content, "A summary")];
+    let is_same = forms.iter().all(|text| read(kind, text).as_ref() == Some(&content));
+    let is_clear = kinds.iter().all(|(_, other)| *other == kind || (read(*other, line).is_none() && read(*other, file).is_none()));
+    if is_same && is_clear { told("ok", vec![("json", content)]) } else { told(Code::NotGenuine.number(), vec![]) }
 }
 
 /// A device seals requests and opens answers; with the private key the case is looked at from both sides.
-fn sealed(case: SealedCase) -> Result<Value, String> {
-    let key = jws::decode(&case.private_key).and_then(|bytes| SealingKey::from_bytes(&bytes)).ok_or("private_key is no key")?;
-    let body = jws::decode(&case.body).ok_or("its body is not base64url")?;
-    let Some((plain, _)) = key.open(&case.path, &body) else { return Ok(json!({"result": "refused"})) };
-    let mut answers = Vec::new();
-    for answer in case.answers {
-        let sealed = jws::decode(&answer.body).ok_or("the body of an answer is not base64url")?;
-        let opened = key.open(&case.path, &body).and_then(|(_, sealer)| sealer.into_opener().open(answer.status, &sealed));
-        let text = opened.and_then(|bytes| String::from_utf8(bytes).ok());
-        answers.push(json!({"status": answer.status, "body": answer.body, "plaintext": text}));
+fn sealed(case: &Value) -> Told {
+    let key = SealingKey::from_bytes(&bytes(case, "private_key")?).ok_or(Misfit("private_key"))?;
+    let (path, body) = (text(case, "path")?, bytes(case, "body")?);
+    let Some((plain, _)) = key.open(path, &body).filter(|(plain, _)| passes_both_ways(&key, path, plain)) else { return told("refused", vec![]) };
+    let mut more = vec![("plaintext", String::from_utf8(plain).map_err(|_| Misfit("body"))?.into())];
+    if let Some(answers) = case["answers"].as_array() {
+        let mut heard = answers.clone();
+        for answer in &mut heard {
+            let (status, sealed) = (number(answer, "status")?, bytes(answer, "body")?);
+            let opened = key.open(path, &body).and_then(|(_, sealer)| sealer.into_opener().open(status, &sealed));
+            answer["plaintext"] = opened.and_then(|bytes| String::from_utf8(bytes).ok()).into();
+        }
+        more.push(("answers", heard.into()));
     }
-    if !passes_both_ways(&key, &case.path, &plain) {
-        return Ok(json!({"result": "refused"}));
-    }
-    let mut told = json!({"result": "ok", "plaintext": String::from_utf8(plain).map_err(|error| error.to_string())?, "jwk": key.public().jwk()});
-    if !answers.is_empty() {
-        told["answers"] = answers.into();
-    }
-    Ok(told)
+    told("ok", more)
 }
 
 /// Whether what this library seals is opened with the private key, and whether it opens the answer, with its own status only.
 fn passes_both_ways(key: &SealingKey, path: &str, plain: &[u8]) -> bool {
-    let answered = |said: u16, heard: u16| {
+    const ANSWER: &[u8] = b"{\"code\":120}";
+    let answered = |heard: u16| {
         let (body, opener) = key.public().seal(path, plain).ok()?;
         let (opened, sealer) = key.open(path, &body)?;
-        let answer = opener.open(heard, &sealer.seal(said, b"{\"code\":120}"))?;
-        Some(opened == plain && answer == b"{\"code\":120}")
+        let answer = opener.open(heard, &sealer.seal(403, ANSWER))?;
+        Some(opened == plain && answer == ANSWER)
     };
-    answered(403, 403) == Some(true) && answered(403, 200).is_none()
+    answered(403) == Some(true) && answered(200).is_none()
 }

@@ -166,12 +166,17 @@ int main(void) {
             *more++ = 0;
             printf("%d\n", tk_deduplicator_is_new(deduplicator, "QR", more, strtoull(rest, NULL, 10)));
             continue;
+        } else if (strcmp(line, "vector") == 0 && more != NULL) {
+            *more++ = 0;
+            code = tk_check_vector(rest, more, &text, &error);
         } else if (strcmp(line, "nonsense") == 0) {
             /* Whatever is NULL is told, and nothing is followed. */
             code = tk_check(NULL, NULL, &error);
             if (tk_initialize(NULL, NULL, &license, NULL) != code || tk_initialize(settings, NULL, NULL, NULL) != code) exit(5);
             if (tk_record(license, NULL, 1, NULL) != code || tk_status(NULL, NULL, NULL) != code || tk_deduplicator_is_new(NULL, "", "", 0) != code) exit(5);
             if (tk_release(NULL, NULL) != code) exit(5);
+            if (tk_check_vector(NULL, "{}", &text, NULL) != code || tk_check_vector("slots", NULL, &text, NULL) != code) exit(5);
+            if (tk_check_vector("slots", "{\"at\":\"2026-11-22T05:03:00Z\"}", NULL, NULL) != code || tk_check_vector("x", "{}", &text, NULL) != code) exit(5);
             tk_close(NULL), tk_error_free(NULL), tk_string_free(NULL), tk_settings_free(NULL), tk_deduplicator_free(NULL);
             if (tk_error_message(NULL) != NULL || tk_idle_instances(NULL) != 0 || strlen(tk_version()) == 0) exit(5);
             if (tk_settings_set(settings, "product", "\xff\xfe", NULL) != code) exit(5);

@@ -68,6 +68,11 @@ def until(what, look):
     return found
 
 
+def inline(table):
+    """A table of TOML on one line."""
+    return "{" + ", ".join(f"{name} = {json.dumps(value)}" for name, value in table.items()) + "}"
+
+
 def get(url, body=None):
     data = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(url, data, {"Content-Type": "application/json"})
@@ -151,6 +156,20 @@ class Sandbox:
 
     def devices(self):
         return json.loads(tollkeeper("device", "list", "--data", self.data, "--json"))
+
+    def sell(self, code, **item):
+        """A further license of one item, under a code of its own."""
+        home = Path(tempfile.mkdtemp(dir=self.data))
+        fields = {"item_id": 200_000_000 + len(code), "product": "dbr", **item}
+        told = "".join(f"{name} = {json.dumps(value) if not isinstance(value, dict) else inline(value)}\n" for name, value in fields.items())
+        dates = "valid_from = 2020-01-01\nvalid_to = 2099-12-31\n"
+        (home / "items.toml").write_text(f'organization_id = "216998"\n[[items]]\n{told}{dates}')
+        tollkeeper("license", "request", "--data", self.data, "--out", home / "server.req")
+        key = ("--key", self.state["vendor_key_file"])
+        tollkeeper("vendor", "issue", *key, "--items", home / "items.toml", "--out", home / "new.lic")
+        tollkeeper("vendor", "activate", *key, "--license", home / "new.lic", "--request", home / "server.req", "--out", home / "sold.lic")
+        tollkeeper("license", "import", home / "sold.lic", "--data", self.data)
+        tollkeeper("handshake", "add", code, "--items", fields["item_id"], "--data", self.data)
 
 
 class Pair:
@@ -275,9 +294,11 @@ class Driver:
             reader.join(PATIENCE)
 
     def end(self):
-        """No more commands: it must end well."""
+        """No more commands: it must end well. What it said until then is heard."""
         self.child.stdin.close()
         equal(self.child.wait(PATIENCE), 0, "the program's status")
+        while (line := self.lines.get(timeout=PATIENCE)) is not None:
+            self.events.append(line.removeprefix("event "))
 
     def tell(self, *words):
         """Its answer to a command."""

@@ -98,17 +98,17 @@ fn find_open<'s>(state: &'s mut State, key: &Key, under: Under<'_>, name: Option
 /// Makes reports of the slots that ended before `until` (seconds since 1970), and forgets
 /// those that nobody takes any more at `now`. Whether there was one.
 pub fn close(state: &mut State, until: i64, now: i64) -> bool {
-    let is_any = store(state, |open| open.report.slot.timestamp() + SLOT_SECONDS <= until);
+    let is_any = store(state, &|open| open.report.slot.timestamp() + SLOT_SECONDS <= until);
     state.drop_stored(|stored| now - (stored.report.slot.timestamp() + SLOT_SECONDS) > REPORT_MAX_AGE_SECONDS);
     is_any
 }
 
 /// Makes reports of what was done under this grant, also in slots that go on: nothing more is done.
 pub fn close_of(state: &mut State, grant: &str) {
-    store(state, |open| open.grant == grant);
+    store(state, &|open| open.grant == grant);
 }
 
-fn store(state: &mut State, is_over: impl Fn(&OpenReport) -> bool) -> bool {
+fn store(state: &mut State, is_over: &dyn Fn(&OpenReport) -> bool) -> bool {
     let (over, open): (Vec<_>, Vec<_>) = state.open.reports.drain(..).partition(is_over);
     state.open.reports = open;
     let is_any = !over.is_empty();

@@ -19,19 +19,25 @@ impl Core {
             ReleaseOnClose::Seat => true,
             ReleaseOnClose::Nothing => false,
         };
+        let sharing = self.find_sharing(state);
         let uses_it = |other: &Option<String>| match other {
+            Some(name) => *name == self.asked_for || sharing.iter().any(|(shared, grant, _)| *shared == name && !grant.withdrawn),
             None => true,
-            Some(name) if *name == self.asked_for => true,
-            Some(name) => state.grants.granted.get(name).is_some_and(|grant| !grant.withdrawn && self.shared_with(claims, grant, state).is_some()),
         };
         is_wanted && !self.config.servers.is_empty() && !others.iter().any(uses_it)
     }
 
-    /// What a grant of this device says, if it is about an item that our license is about as well.
-    fn shared_with(&self, ours: &Claims, grant: &Grant, state: &State) -> Option<Claims> {
+    /// The grants of this device that are about an item that ours is about as well; ours is one of them.
+    fn find_sharing<'s>(&self, state: &'s State) -> Vec<(&'s String, &'s Grant, Claims)> {
         let expected = Expected { client_uuid: self.client(state), nonce: None, organization_id: None, handshake_code: None };
-        let claims = trust::check(&grant.authorization, &self.config.vendors, &expected).ok()?;
-        claims.items.iter().any(|item| ours.items.iter().any(|our| our.item_id == item.item_id)).then_some(claims)
+        let genuine = state.grants.granted.iter().filter_map(|(name, grant)| {
+            let claims = trust::check(&grant.authorization, &self.config.vendors, &expected).ok()?;
+            Some((name, grant, claims))
+        });
+        let mut sharing: Vec<_> = genuine.collect();
+        let ours = sharing.iter().find(|(name, ..)| **name == self.asked_for).map_or_else(Vec::new, |(_, _, claims)| claims.items.clone());
+        sharing.retain(|(_, _, claims)| claims.items.iter().any(|item| ours.iter().any(|our| our.item_id == item.item_id)));
+        sharing
     }
 
     /// What was done is reported first, the slot that goes on included: afterwards nobody may.
@@ -64,23 +70,16 @@ impl Core {
     /// A server takes the last authorization that it gave under this code, which may be another
     /// application's of this device.
     fn find_latest<'s>(&self, ours: &'s Grant, state: &'s State) -> &'s str {
-        let Some(claims) = self.claims_of(ours, state) else { return &ours.authorization };
-        let of_code = state.grants.granted.values().filter_map(|grant| Some((self.shared_with(&claims, grant, state)?, grant)));
-        let latest = of_code.filter(|(other, _)| other.hid == claims.hid).max_by_key(|(other, grant)| (other.iat, grant.authorization == ours.authorization));
-        latest.map_or(&ours.authorization, |(_, grant)| &grant.authorization)
-    }
-
-    fn claims_of(&self, grant: &Grant, state: &State) -> Option<Claims> {
-        trust::check(&grant.authorization, &self.config.vendors, &self.expected(state, None)).ok()
+        let sharing = self.find_sharing(state);
+        let hid = sharing.iter().find(|(name, ..)| **name == self.asked_for).map(|(_, _, claims)| claims.hid);
+        let latest = sharing.iter().filter(|(_, _, claims)| Some(claims.hid) == hid).max_by_key(|(_, _, claims)| claims.iat);
+        latest.map_or(&ours.authorization, |(_, grant, _)| &grant.authorization)
     }
 
     /// A server took the license back: nothing that is about the same items lets this device work any more.
     pub(super) fn withdraw_all(&mut self, state: &mut State) {
-        let ours = state.grants.granted.get(&self.asked_for).and_then(|grant| self.claims_of(grant, state));
-        let is_meant = |name: &String, grant: &Grant| {
-            !grant.withdrawn && (*name == self.asked_for || ours.as_ref().is_some_and(|ours| self.shared_with(ours, grant, state).is_some()))
-        };
-        let names: Vec<String> = state.grants.granted.iter().filter(|(name, grant)| is_meant(name, grant)).map(|(name, _)| name.clone()).collect();
+        self.withdraw(state);
+        let names: Vec<String> = self.find_sharing(state).into_iter().filter(|(_, grant, _)| !grant.withdrawn).map(|(name, ..)| name.clone()).collect();
         for name in names {
             if let Some(grant) = state.grants.granted.get_mut(&name) {
                 grant.withdrawn = true;

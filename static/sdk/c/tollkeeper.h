@@ -35,8 +35,8 @@ typedef struct tk_settings tk_settings;
 /*
  What the application wants to hear of; any function may be NULL. They are called on a thread
  of the license's own, one at a time, the first ones soon after tk_initialize returned or even
- before; the last ones before tk_close returns, which therefore must not be called while a lock is
- held that a listener takes. A listener may call every function: tk_renew and tk_release return
+ before; the last ones before tk_close or tk_release returns, which therefore must not be called while a
+ lock is held that a listener takes. A listener may call every function: tk_renew and tk_release return
  at once there, and are carried out afterwards. The texts are valid during the call.
  */
 typedef struct tk_listeners {
@@ -83,7 +83,8 @@ void tk_settings_free(struct tk_settings *settings);
  standbyServerURL, organizationId, handshakeCode, sessionPassword, certificateAuthority, productKey,
  productVersion, edition, deploymentType, limitedModules (separated by commas), chargeWay, instances,
  maxBufferDays, uuidMethod (random, hardware), dataFolder, applicationId, processName, sealed (true,
- false), flushSeconds. An empty value takes the setting back.
+ false), flushSeconds, releaseOnClose (instances, seat, nothing: see tk_close). An empty value takes the
+ setting back.
  */
 int32_t tk_settings_set(struct tk_settings *settings, const char *name, const char *value, struct tk_error **error);
 
@@ -106,8 +107,14 @@ int32_t tk_start(const struct tk_settings *settings,
                  struct tk_error **error);
 
 /*
- Ends the handle: what was counted is on disk when it returns, the seat is kept. Waits for a server that is
- being asked.
+ Ends the handle: what was counted is on disk when it returns. When no other process of the machine uses the license, it
+ is given back as releaseOnClose says: with "instances", or when it is not set, the instances of a license of
+ concurrent_instance, so that another machine may have them at once; with "seat" whatever the license is charged by;
+ with "nothing" nothing. Then what was done is reported first. Named seats are kept unless "seat" is set, because they
+ last for their period, and because the device must be able to start again with no network. It waits for servers 3
+ seconds in all, and never fails: if none answers in that time, everything stays as it was. When it returns, no listener
+ is called any more; within a listener it returns at once, that listener is the last one, and what is to be given back is
+ given back afterwards. User interfaces call it on another thread.
  */
 void tk_close(struct tk_license *license);
 
@@ -225,6 +232,15 @@ void tk_error_free(struct tk_error *error);
  Frees a text that a function gave.
  */
 void tk_string_free(char *text);
+
+/*
+ Runs one case of the test vectors that all client libraries share, for tests of a port or of a build: it needs no
+ license and no network, and changes nothing. kind is carried, chains, errors, license_keys, product_keys, sealed or slots;
+ the case is JSON with what its file says beside the cases in it. What this library says about it is JSON, to be compared
+ with the case: result, which is "ok" or the code or name of the failure, and what the case has under the same name. Free
+ the text with tk_string_free.
+ */
+int32_t tk_check_vector(const char *kind, const char *case_json, char **result_json, struct tk_error **error);
 
 /*
  A barcode counts again after so many milliseconds; with 0 after 3000.

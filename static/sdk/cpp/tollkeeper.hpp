@@ -56,6 +56,9 @@ enum class DeploymentType { Browser, Mobile, Server, Desktop, Embedded };
 enum class ChargeWay { Scan, Page, Device, ConcurrentDevice, ConcurrentInstance, Server, Domain };
 /// How the device is named: at random and kept in the data folder, or as it follows from the machine.
 enum class UuidMethod { Random, Hardware };
+/// What closing gives back to the server, when no other process of the machine uses the license: the instances of a
+/// floating license, whatever the license is charged by, or nothing.
+enum class ReleaseOnClose { Instances, Seat, Nothing };
 /// What is counted.
 enum class Unit { Scan, Page };
 /// Where a license comes from: a server in this session, what was kept while none serves, a file carried by hand, product keys.
@@ -110,6 +113,9 @@ struct Settings {
     bool sealed = false;
     /// Seconds of counts that a crash may cost; 10 when not set.
     std::uint32_t flushSeconds = 0;
+    /// What closing gives back to the server. Named seats are kept unless it is Seat: they last for their period, and the
+    /// device must be able to start again with no network.
+    ReleaseOnClose releaseOnClose = ReleaseOnClose::Instances;
 };
 
 /// Why one server did not serve.
@@ -188,6 +194,11 @@ inline const char *nameOf(ChargeWay way) {
     return names[static_cast<std::size_t>(way)];
 }
 
+inline const char *nameOf(ReleaseOnClose what) {
+    static const char *const names[] = {"instances", "seat", "nothing"};
+    return names[static_cast<std::size_t>(what)];
+}
+
 /// As C takes it.
 inline const char *textOf(const std::string &text) {
     if (text.find('\0') != std::string::npos) throw std::invalid_argument("a text for the license library holds a zero");
@@ -243,6 +254,7 @@ public:
         set("processName", from.processName);
         if (from.sealed) set("sealed", "true");
         set("flushSeconds", std::to_string(from.flushSeconds));
+        set("releaseOnClose", nameOf(from.releaseOnClose));
     }
 
     const tk_settings *get() const noexcept { return handle_.get(); }
@@ -395,6 +407,8 @@ public:
             lock.unlock();
             return how(license);
         }
+        // It is the last one that is called.
+        isSilent_ = true;
         lock.unlock();
         // A call that is under way may be waiting for this very listener.
         tk_flush(license, nullptr);
@@ -441,6 +455,7 @@ private:
     template <typename Listener> void tell(Listener listener) {
         {
             const std::lock_guard<std::mutex> lock(mutex_);
+            if (isSilent_) return;
             listener_ = std::this_thread::get_id();
         }
         listener();
@@ -483,6 +498,7 @@ private:
     std::condition_variable idle_;
     tk_license *license_ = nullptr;
     unsigned busy_ = 0;
+    bool isSilent_ = false;
     std::thread::id listener_;
 };
 
@@ -490,6 +506,13 @@ private:
 
 /// The version of the library below, such as "1.2.0".
 inline std::string version() { return tk_version(); }
+
+/// Runs one case of the test vectors that all client libraries share, for tests of a port or of a build: it needs no
+/// license and no network. `kind` is the name of the vectors' file, such as "chains"; `json` is the case, with what its file
+/// says beside the cases in it. What this library says about it is JSON, to be compared with the case.
+inline std::string checkVector(const std::string &kind, const std::string &json) {
+    return *detail::callForText(tk_check_vector, detail::textOf(kind), detail::textOf(json));
+}
 
 /// The license of an application: made by initialize or start, ended by close, release, or its destructor, which closes.
 class License {
@@ -597,11 +620,12 @@ public:
         return std::async(std::launch::async, [handle = handle_] { handle->end(releaseIt); });
     }
 
-    /// Ends the license: what was counted is on disk, instances are given back, the seat is kept. Waits for a server
-    /// that is being asked, and for calls of other threads. Closing twice does nothing.
+    /// Ends the license: what was counted is on disk, and what Settings::releaseOnClose says is given back if no other
+    /// process of the machine uses the license. Waits 3 seconds for servers at most, and for calls of other threads; when no
+    /// server answers, everything stays as it was. No listener is called any more when it returns. Closing twice does nothing.
     void close() noexcept { end(closeIt); }
 
-    /// close on a thread of its own.
+    /// close on a thread of its own: for user interfaces, whose thread must not wait.
     std::future<void> closeAsync() {
         return std::async(std::launch::async, [handle = handle_] { handle->end(closeIt); });
     }

@@ -15,6 +15,9 @@ namespace Tollkeeper
         private int busy;
         private int listener;
 
+        /// <summary>No handler is called any more.</summary>
+        private bool isSilent;
+
         /// <summary>Keeps what C calls from being collected while it may call.</summary>
         private GCHandle root;
 
@@ -96,6 +99,8 @@ namespace Tollkeeper
                 ended = license;
                 license = IntPtr.Zero;
                 isListener = listener == Thread.CurrentThread.ManagedThreadId;
+                // A handler that closes is the last one; where handlers are posted, none that waits there is called any more.
+                isSilent |= ended != IntPtr.Zero && (isListener || context != null);
             }
             if (ended == IntPtr.Zero) return;
             if (!isListener)
@@ -161,14 +166,26 @@ namespace Tollkeeper
             Tell(() => Warned?.Invoke(warning));
         }
 
+        private bool IsSilent
+        {
+            get
+            {
+                lock (gate) return isSilent;
+            }
+        }
+
         private void Tell(Action listen)
         {
             if (context != null)
             {
-                context.Post(_ => listen(), null);
+                context.Post(_ => { if (!IsSilent) listen(); }, null);
                 return;
             }
-            lock (gate) listener = Thread.CurrentThread.ManagedThreadId;
+            lock (gate)
+            {
+                if (isSilent) return;
+                listener = Thread.CurrentThread.ManagedThreadId;
+            }
             try
             {
                 listen();

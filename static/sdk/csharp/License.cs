@@ -56,6 +56,18 @@ namespace Tollkeeper
         public static string Version => Native.Text(Native.tk_version());
 
         /// <summary>
+        /// Runs one case of the test vectors that all client libraries share, for tests of a port or of a build: it needs no
+        /// license and no network. What this library says about it is JSON, to be compared with the case.
+        /// </summary>
+        /// <param name="kind">The name of the vectors' file, such as <c>chains</c>.</param>
+        /// <param name="json">The case, with what its file says beside the cases in it.</param>
+        public static string CheckVector(string kind, string json)
+        {
+            byte[] name = Native.Bytes(kind), text = Native.Bytes(json);
+            return Native.Tell((out IntPtr told, out IntPtr error) => Native.tk_check_vector(name, text, out told, out error));
+        }
+
+        /// <summary>
         /// Gets the license: asks the servers, else takes the authorization of before, or product keys. Waits for the servers,
         /// at most 20 seconds each.
         /// </summary>
@@ -189,8 +201,10 @@ namespace Tollkeeper
         public Task ReleaseAsync() => Task.Run((Action)Release);
 
         /// <summary>
-        /// Ends the license: what was counted is on disk, instances are given back, the seat is kept. Waits for a server that is
-        /// being asked, and for calls of other threads. Closing twice does nothing.
+        /// Ends the license: what was counted is on disk, and what <see cref="LicenseSettings.ReleaseOnClose"/> says is given back
+        /// if no other process of the machine uses the license. Waits 3 seconds for servers at most, and for calls of other
+        /// threads; when no server answers, everything stays as it was. No event is raised any more when it returns. Closing twice
+        /// does nothing.
         /// </summary>
         public void Close()
         {
@@ -201,8 +215,11 @@ namespace Tollkeeper
         /// <summary><see cref="Close"/> without waiting.</summary>
         public Task CloseAsync() => Task.Run((Action)Close);
 
-        /// <summary>The same as <see cref="Close"/>.</summary>
+        /// <summary>The same as <see cref="Close"/>; on the thread of a user interface use <see cref="DisposeAsync"/>.</summary>
         public void Dispose() => Close();
+
+        /// <summary>The same as <see cref="CloseAsync"/>, for <c>await using</c>.</summary>
+        public Task DisposeAsync() => CloseAsync();
 
         /// <summary>The request of a device without network, to be carried to the server.</summary>
         /// <param name="settings">What the application sets.</param>

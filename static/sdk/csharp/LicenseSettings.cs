@@ -47,6 +47,20 @@ namespace Tollkeeper
         Hardware,
     }
 
+    /// <summary>What closing gives back to the server, when no other process of the machine uses the license.</summary>
+    public enum ReleaseOnClose
+    {
+        /// <summary>
+        /// The instances of a floating license, so that another machine may have them at once. Named seats are kept: they last
+        /// for their period, and the device must be able to start again with no network.
+        /// </summary>
+        Instances,
+        /// <summary>Whatever the license is charged by.</summary>
+        Seat,
+        /// <summary>Nothing: all is kept until the authorization ends.</summary>
+        Nothing,
+    }
+
     /// <summary>
     /// What an application sets: a license key, or fields, or product keys. Set at least VendorPublicKey, Product, and
     /// LicenseKey. Fields beside a license key override it; what is null is not set.
@@ -99,6 +113,8 @@ namespace Tollkeeper
         public bool Sealed { get; set; }
         /// <summary>Seconds of counts that a crash may cost; 10 when not set.</summary>
         public int? FlushSeconds { get; set; }
+        /// <summary>What closing gives back to the server.</summary>
+        public ReleaseOnClose ReleaseOnClose { get; set; }
 
         /// <summary>Gives the C library's settings with these values to <paramref name="work"/>.</summary>
         internal T Use<T>(Func<IntPtr, T> work)
@@ -144,6 +160,7 @@ namespace Tollkeeper
             ["processName"] = ProcessName ?? AppDomain.CurrentDomain.FriendlyName,
             ["sealed"] = Sealed ? "true" : null,
             ["flushSeconds"] = NumberOf(FlushSeconds),
+            ["releaseOnClose"] = ReleaseOnClose.ToString().ToLowerInvariant(),
         };
 
         private static string NumberOf(int? number) => number?.ToString(CultureInfo.InvariantCulture);

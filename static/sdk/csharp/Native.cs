@@ -97,6 +97,9 @@ namespace Tollkeeper
         internal static extern int tk_import_receipt(IntPtr license, byte[] text, out IntPtr error);
 
         [DllImport(Library, CallingConvention = CallingConvention.Cdecl)]
+        internal static extern int tk_check_vector(byte[] kind, byte[] caseJson, out IntPtr resultJson, out IntPtr error);
+
+        [DllImport(Library, CallingConvention = CallingConvention.Cdecl)]
         private static extern int tk_error_code(IntPtr error);
 
         [DllImport(Library, CallingConvention = CallingConvention.Cdecl)]

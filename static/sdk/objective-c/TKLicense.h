@@ -34,7 +34,7 @@ extern NSString *const TKLicenseErrorSDKCodeKey;
     NSString *TK_NULLABLE vendorPublicKey, *TK_NULLABLE product, *TK_NULLABLE licenseKey, *TK_NULLABLE mainServerURL, *TK_NULLABLE standbyServerURL;
     NSString *TK_NULLABLE organizationId, *TK_NULLABLE handshakeCode, *TK_NULLABLE sessionPassword, *TK_NULLABLE certificateAuthority;
     NSString *TK_NULLABLE productKey, *TK_NULLABLE productVersion, *TK_NULLABLE edition, *TK_NULLABLE deploymentType, *TK_NULLABLE chargeWay;
-    NSString *TK_NULLABLE uuidMethod, *TK_NULLABLE dataFolder, *TK_NULLABLE applicationId, *TK_NULLABLE processName;
+    NSString *TK_NULLABLE uuidMethod, *TK_NULLABLE dataFolder, *TK_NULLABLE applicationId, *TK_NULLABLE processName, *TK_NULLABLE releaseOnClose;
     TK_STRINGS *TK_NULLABLE limitedModules;
     NSUInteger instances, maxBufferDays, flushSeconds;
     BOOL sealed;
@@ -85,6 +85,9 @@ extern NSString *const TKLicenseErrorSDKCodeKey;
 @property (nonatomic) BOOL sealed;
 /** Seconds of counts that a crash may cost; 10 when not set. */
 @property (nonatomic) NSUInteger flushSeconds;
+/** What closing gives back to the server, when no other process of the machine uses the license: "instances" of a floating
+ *  license, when not set; "seat", whatever the license is charged by; "nothing". */
+@property (nonatomic, copy) NSString *TK_NULLABLE releaseOnClose;
 @end
 
 /** Why one server did not serve. */
@@ -153,6 +156,11 @@ extern NSString *const TKLicenseErrorSDKCodeKey;
 /** The version of the library below, such as "1.2.0". */
 + (NSString *)libraryVersion;
 
+/** Runs one case of the test vectors that all client libraries share, for tests of a port or of a build: it needs no
+ *  license and no network. The kind is the name of the vectors' file, such as "chains"; the case is JSON with what its file
+ *  says beside the cases in it. What this library says about it is JSON, to be compared with the case. */
++ (NSString *TK_NULLABLE)checkVector:(NSString *)kind withCase:(NSString *)json error:(NSError *TK_NULLABLE *TK_NULLABLE)error;
+
 /** Gets the license: asks the servers, else takes the authorization of before, or product keys. Waits for the servers, at
  *  most 20 seconds each: on the main thread use the one with a delegate. nil when there is none. */
 - (instancetype TK_NULLABLE)initWithSettings:(TKLicenseSettings *)settings error:(NSError *TK_NULLABLE *TK_NULLABLE)error;
@@ -202,8 +210,10 @@ extern NSString *const TKLicenseErrorSDKCodeKey;
 /** Reports what was done, then gives the seat or the instances back, and ends the license in any case. Waits for the servers.
  *  When none could be told, the seat is held as before, and what was counted is kept. */
 - (BOOL)releaseLicenseAndReturnError:(NSError *TK_NULLABLE *TK_NULLABLE)error;
-/** Ends the license: what was counted is on disk, instances are given back, the seat is kept. Waits for a server that is
- *  being asked, and for calls of other threads. Closing twice does nothing. */
+/** Ends the license: what was counted is on disk, and what releaseOnClose says is given back if no other process of the
+ *  machine uses the license. Waits 3 seconds for servers at most, and for calls of other threads; when no server answers,
+ *  everything stays as it was. The delegate is not called any more when it returns. Closing twice does nothing. On the main
+ *  thread use the one with a handler, also before the license is deallocated. */
 - (void)close;
 
 #ifdef __BLOCKS__

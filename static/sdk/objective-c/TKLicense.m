@@ -18,6 +18,8 @@
     id<TKLicenseVerificationDelegate> _delegate;
     pthread_t _listener;
     BOOL _isListening;
+    /** The delegate is not called any more. */
+    BOOL _isSilent;
     /** What the delegate heard last, and whether it heard anything yet. */
     NSInteger _told;
 }
@@ -88,9 +90,22 @@ static const NSInteger TKNothingTold = -1;
     [_idle unlock];
 }
 
-- (void)beginTelling {
+/** Whether the delegate is to be called, until endTelling. */
+- (BOOL)beginTelling {
     [_telling lock];
+    if (_isSilent) {
+        [_telling unlock];
+        return NO;
+    }
     [self listen:YES];
+    return YES;
+}
+
+/** Waits until the delegate has returned that is being called, unless that is who asks. */
+- (void)silence {
+    [_telling lock];
+    _isSilent = YES;
+    [_telling unlock];
 }
 
 - (void)endTelling {
@@ -99,7 +114,7 @@ static const NSInteger TKNothingTold = -1;
 }
 
 - (void)tellError:(NSError *)error {
-    [self beginTelling];
+    if (![self beginTelling]) return;
     NSInteger code = error == nil ? 0 : [error code];
     if (code != _told) {
         _told = code;
@@ -162,8 +177,13 @@ static const NSInteger TKNothingTold = -1;
     _isEnded = YES;
     BOOL isListener = _isListening && pthread_equal(_listener, pthread_self());
     [_idle unlock];
+    if (license == NULL || isListener) [self silence];
     if (license == NULL) return YES;
-    if (!isListener) return [self finish:license byReleasing:isReleasing error:error];
+    if (!isListener) {
+        BOOL isDone = [self finish:license byReleasing:isReleasing error:error];
+        [self silence];
+        return isDone;
+    }
     // A call that is under way may be waiting for this very delegate.
     tk_flush(license, NULL);
     NSArray *errand = [NSArray arrayWithObjects:[NSValue valueWithPointer:license], [NSNumber numberWithBool:isReleasing], nil];
@@ -200,7 +220,7 @@ static const NSInteger TKNothingTold = -1;
 }
 
 - (void)hearAccepted:(uint64_t)accepted duplicate:(uint64_t)duplicate rejected:(uint64_t)rejected {
-    [self beginTelling];
+    if (![self beginTelling]) return;
     if ([_delegate respondsToSelector:@selector(licenseReportsAccepted:duplicate:rejected:)]) {
         [_delegate licenseReportsAccepted:accepted duplicate:duplicate rejected:rejected];
     }
@@ -208,7 +228,7 @@ static const NSInteger TKNothingTold = -1;
 }
 
 - (void)hearWarning:(NSError *)warning {
-    [self beginTelling];
+    if (![self beginTelling]) return;
     if ([_delegate respondsToSelector:@selector(licenseWarning:)]) [_delegate licenseWarning:warning];
     [self endTelling];
 }
@@ -247,6 +267,14 @@ static const NSInteger TKNothingTold = -1;
 
 + (NSString *)libraryVersion {
     return [NSString stringWithUTF8String:tk_version()];
+}
+
++ (NSString *)checkVector:(NSString *)kind withCase:(NSString *)json error:(NSError **)error {
+    const char *name = TKTextOf(kind), *given = TKTextOf(json);
+    char *text = NULL;
+    tk_error *failure = NULL;
+    tk_check_vector(name, given, &text, &failure);
+    return TKSucceeded(failure, error) ? TKTaken(text) : nil;
 }
 
 - (instancetype)init {

@@ -42,13 +42,13 @@ NSString *TKTaken(char *text) {
 
 @synthesize vendorPublicKey, product, licenseKey, mainServerURL, standbyServerURL, organizationId, handshakeCode, sessionPassword;
 @synthesize certificateAuthority, productKey, productVersion, edition, deploymentType, limitedModules, chargeWay, instances, maxBufferDays;
-@synthesize uuidMethod, dataFolder, applicationId, processName, sealed, flushSeconds;
+@synthesize uuidMethod, dataFolder, applicationId, processName, sealed, flushSeconds, releaseOnClose;
 
 /** The names of all, which are C's too. */
 static NSArray *settingNames(void) {
     return [@"vendorPublicKey product licenseKey mainServerURL standbyServerURL organizationId handshakeCode sessionPassword "
             @"certificateAuthority productKey productVersion edition deploymentType limitedModules chargeWay instances maxBufferDays "
-            @"uuidMethod dataFolder applicationId processName sealed flushSeconds" componentsSeparatedByString:@" "];
+            @"uuidMethod dataFolder applicationId processName sealed flushSeconds releaseOnClose" componentsSeparatedByString:@" "];
 }
 
 - (id)copyWithZone:(NSZone *)zone {

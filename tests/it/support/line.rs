@@ -75,6 +75,11 @@ impl Line {
         state.hang_up();
     }
 
+    /// Who calls just now.
+    pub fn calls(&self) -> usize {
+        self.state.lock().expect("state").open.len()
+    }
+
     /// It is whole again.
     pub fn mend(&self) {
         let mut state = self.state.lock().expect("state");

@@ -89,6 +89,11 @@ void put(const std::string &name, const std::string &value) {
         if (!value.empty()) settings.deploymentType = types.at(value);
     } else if (name == "sealed") {
         settings.sealed = value == "true";
+    } else if (name == "releaseOnClose") {
+        const std::map<std::string, ReleaseOnClose> choices = {
+            {"", ReleaseOnClose::Instances}, {"instances", ReleaseOnClose::Instances}, {"seat", ReleaseOnClose::Seat}, {"nothing", ReleaseOnClose::Nothing},
+        };
+        settings.releaseOnClose = choices.at(value);
     } else if (name == "instances") {
         settings.instances = static_cast<std::uint32_t>(std::stoul(value));
     } else {
@@ -135,7 +140,7 @@ std::optional<std::string> obey(const std::string &command, const std::string &r
     else if (command == "set-file") put(first, read(more));
     else if (command == "initialize") license = License::initializeAsync(settings, listeners()).get();
     else if (command == "initialize-closing") {
-        Listeners closing;
+        Listeners closing = listeners();
         closing.onChange = [](const Status &status) {
             if (status.isLicensed) return;
             license->close();
@@ -160,6 +165,7 @@ std::optional<std::string> obey(const std::string &command, const std::string &r
     else if (command == "request-line") return License::requestFile(settings, true);
     else if (command == "import") License::importAuthorization(settings, read(rest));
     else if (command == "report-file") return license->reportFile();
+    else if (command == "vector") return checkVector(first, more);
     else if (command == "import-receipt") license->importReceipt(read(rest));
     else throw std::invalid_argument(command);
     return std::nullopt;

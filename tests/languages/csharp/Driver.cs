@@ -49,6 +49,7 @@ internal static class Driver
         else if (name == "limitedModules") given = value.Split(',');
         else if (name == "sealed") given = value == "true";
         else if (name == "instances") given = int.Parse(value);
+        else if (name == "releaseOnClose") given = Enum.Parse(typeof(ReleaseOnClose), value, true);
         else if (name == "deploymentType") given = Enum.Parse(typeof(DeploymentType), value, true);
         property.SetValue(Settings, given);
     }
@@ -60,12 +61,16 @@ internal static class Driver
         made.Warned += (sender, warning) => Say($"event warning {-20000 - warning.Code} {warning.Message}");
     }
 
-    private static void CloseAtTheEnd(License made) => made.Changed += (sender, status) =>
+    private static void CloseAtTheEnd(License made)
     {
-        if (status.IsLicensed) return;
-        ((License)sender).Dispose();
-        Say("event closed");
-    };
+        Attach(made);
+        made.Changed += (sender, status) =>
+        {
+            if (status.IsLicensed) return;
+            ((License)sender).Dispose();
+            Say("event closed");
+        };
+    }
 
     /// As a user interface starts one: its events must come where it was made.
     private static void StartInUserInterface()
@@ -83,7 +88,7 @@ internal static class Driver
 
     private static void Close()
     {
-        license.CloseAsync().GetAwaiter().GetResult();
+        license.DisposeAsync().GetAwaiter().GetResult();
         if (isOfUserInterface && UserInterface.Count == 0) throw new InvalidOperationException("no event was posted");
         isOfUserInterface = false;
     }
@@ -165,6 +170,7 @@ internal static class Driver
             case "request-line": return License.RequestFile(Settings, true);
             case "import": License.ImportAuthorization(Settings, File.ReadAllText(rest)); return null;
             case "report-file": return license.ReportFile();
+            case "vector": return License.CheckVector(first, more);
             case "import-receipt": license.ImportReceipt(File.ReadAllText(rest)); return null;
             default: throw new ArgumentException(command);
         }

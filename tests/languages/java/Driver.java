@@ -6,6 +6,7 @@ import dev.tollkeeper.LicenseListener;
 import dev.tollkeeper.LicenseSettings;
 import dev.tollkeeper.LicenseStatus;
 import dev.tollkeeper.ReportOutcome;
+import dev.tollkeeper.Vectors;
 import java.io.BufferedReader;
 import java.io.IOException;
 import java.io.InputStreamReader;
@@ -24,7 +25,7 @@ import java.util.concurrent.locks.LockSupport;
  * answered by one line, "0" or "0 TEXT", or "CODE MESSAGE | USER MESSAGE". What listeners hear comes in
  * between as lines that begin with "event". The same as tests/c/driver.c.
  *
- * <pre>java -cp target/java/tollkeeper-0.1.0-all.jar tests/languages/java/Driver.java</pre>
+ * <p>Compiled together with {@code Vectors}, which is a test of the library's own package.
  */
 public final class Driver implements LicenseListener {
     private final PrintStream output = new PrintStream(System.out, true, StandardCharsets.UTF_8);
@@ -130,6 +131,8 @@ public final class Driver implements LicenseListener {
             case "import-receipt":
                 license.importReceipt(read(line.substring("import-receipt ".length())));
                 return "0";
+            case "vector":
+                return "0 " + Vectors.check(first, rest);
             case "work":
                 return work(first != null);
             case "seen":

@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { Deduplicator, License, LicenseError } from '../../../static/sdk/javascript/tollkeeper-node.mjs';
+import { checkVector } from '../../browser/vector-cases.mjs';
 
 const settings = {};
 const deduplicator = new Deduplicator();
@@ -18,6 +19,10 @@ function put(name, value = '') {
 
 async function begin(how) {
   license = await how(settings);
+  listen();
+}
+
+function listen() {
   license.on('change', ({ error }) => say(`event changed ${error?.sdkCode ?? 0}`));
   license.on('report', ({ accepted, duplicate, rejected }) => say(`event report ${accepted} ${duplicate} ${rejected.length}`));
   license.on('warning', ({ sdkCode, message }) => say(`event warning ${sdkCode} ${message}`));
@@ -43,7 +48,7 @@ const commands = {
   'set-file': (name, path) => put(name, read(path)),
   initialize: () => begin(License.initialize),
   async 'initialize-closing'() {
-    license = await License.initialize(settings);
+    await begin(License.initialize);
     license.on('change', async ({ isLicensed }) => {
       if (isLicensed) return;
       await license.close();
@@ -69,12 +74,13 @@ const commands = {
   'request-line': async () => (await License.requestByHand(settings)).line,
   import: (path) => License.importAuthorization(settings, read(path)),
   'report-file': async () => (await license.reportsByHand())?.file,
+  vector: async (kind, one) => JSON.stringify(await checkVector(kind, JSON.parse(one))),
   'import-receipt': (path) => license.importReceipt(read(path)),
 };
 
 for await (const line of createInterface({ input: process.stdin })) {
   const [, command, rest] = /^(\S+) ?(.*)$/.exec(line);
-  const hasTwo = ['set', 'set-file', 'record', 'record-page', 'record-at', 'seen'].includes(command);
+  const hasTwo = ['set', 'set-file', 'record', 'record-page', 'record-at', 'seen', 'vector'].includes(command);
   const cut = hasTwo ? rest.indexOf(' ') : -1;
   const words = rest === '' ? [] : cut < 0 ? [rest] : [rest.slice(0, cut), rest.slice(cut + 1)];
   try {

@@ -256,6 +256,7 @@ static id orNull(id value) {
     else if ([command isEqual:@"request-line"]) isDone = (text = [TKLicense requestFileWithSettings:settings asLine:YES error:&error]) != nil;
     else if ([command isEqual:@"import"]) isDone = [TKLicense importAuthorization:readFile(rest) settings:settings error:&error];
     else if ([command isEqual:@"report-file"]) isDone = (text = [license reportFileAndReturnError:&error]) != nil;
+    else if ([command isEqual:@"vector"]) isDone = (text = [TKLicense checkVector:first withCase:more error:&error]) != nil;
     else if ([command isEqual:@"import-receipt"]) isDone = [license importReceipt:readFile(rest) error:&error];
     else if ([command isEqual:@"idle"]) {
         say([NSString stringWithFormat:@"%lu", (unsigned long)license.idleInstances]);

@@ -8,7 +8,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Callable, Dict, Optional
 
-from tollkeeper import Deduplicator, License, LicenseError, Settings, Status
+from tollkeeper import Deduplicator, License, LicenseError, Settings, Status, check_vector
 
 settings = Settings()
 license: Optional[License] = None
@@ -124,6 +124,7 @@ COMMANDS: Dict[str, Callable[..., Any]] = {
     "request-line": lambda: License.request_file(settings, as_line=True),
     "import": lambda path: License.import_authorization(settings, Path(path).read_text()),
     "report-file": lambda: the().report_file(),
+    "vector": lambda kind, case: json.dumps(check_vector(kind, json.loads(case))),
     "import-receipt": lambda path: the().import_receipt(Path(path).read_text()),
 }
 
@@ -135,7 +136,7 @@ for line in sys.stdin:
         elif command == "seen":
             say(str(int(deduplicator.is_new("QR", words[1], int(words[0]) / 1_000))))
         else:
-            if command not in ("set", "set-file", "record", "record-page", "record-at"):
+            if command not in ("set", "set-file", "record", "record-page", "record-at", "vector"):
                 words = [" ".join(words)] if words else []
             text = COMMANDS[command](*words)
             say("0" if text is None else "0 " + text.replace("\n", "~"))

@@ -21,11 +21,11 @@ from ctypes import byref, c_void_p
 from dataclasses import dataclass, fields
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Callable, Iterator, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterator, Mapping, Optional, Sequence, Tuple
 
 from ._library import CHANGED, REPORTED, WARNED, LicenseError, Listeners, call, call_for_text, library, number, text_of
 
-__all__ = ["Deduplicator", "Failure", "License", "LicenseError", "Settings", "Status", "Submitted", "__version__"]
+__all__ = ["Deduplicator", "Failure", "License", "LicenseError", "Settings", "Status", "Submitted", "__version__", "check_vector"]
 
 #: The version of the library below, such as "1.2.0".
 __version__: str = library.tk_version().decode()
@@ -90,6 +90,9 @@ class Settings:
     sealed: bool = False
     #: Seconds of counts that a crash may cost; 10 when not given.
     flush_seconds: Optional[int] = None
+    #: What closing gives back to the server, when no other process of the machine uses the license: "instances" of a floating
+    #: license, when not given; "seat", whatever the license is charged by; "nothing".
+    release_on_close: Optional[str] = None
 
     @contextmanager
     def _open(self) -> Iterator[c_void_p]:
@@ -170,6 +173,7 @@ class _Handle:
         self._busy = 0
         self._is_ended = True
         self._listener_thread: Optional[int] = None
+        self._is_silent = False
 
         def changed(_context: Any, _code: int, _message: bytes, _expires_at: int) -> None:
             if on_change is None:
@@ -192,6 +196,8 @@ class _Handle:
         self.listeners = Listeners(None, CHANGED(changed), REPORTED(reported), WARNED(warned))
 
     def _tell(self, listener: Callable[[], Any]) -> None:
+        if self._is_silent:
+            return
         self._listener_thread = threading.get_ident()
         try:
             listener()
@@ -223,6 +229,8 @@ class _Handle:
                 return
             self._is_ended = True
         if self._listener_thread == threading.get_ident():
+            # It is the last one that is called.
+            self._is_silent = True
             # A call that is under way may be waiting for this very listener.
             library.tk_flush(self.pointer, None)
             threading.Thread(target=self._finish, args=(how,)).start()
@@ -414,9 +422,11 @@ class License:
         await asyncio.to_thread(self.release)
 
     def close(self) -> None:
-        """Ends the license: what was counted is on disk, instances are given back, the seat is kept.
+        """Ends the license: what was counted is on disk, and what ``release_on_close`` says is given back.
 
-        Waits for a server that is being asked, and for calls of other threads. Closing twice does nothing.
+        That is done if no other process of the machine uses the license. Waits 3 seconds for servers at most, and for
+        calls of other threads; when no server answers, everything stays as it was. No listener is called any more when
+        it returns. Closing twice does nothing.
         """
         self._handle.end(_close)
 
@@ -457,6 +467,16 @@ class License:
         """Takes the receipt for carried reports: what the server has is not kept any more."""
         with self._handle.use() as pointer:
             call("tk_import_receipt", pointer, text_of("text", text))
+
+
+def check_vector(kind: str, case: Mapping[str, Any]) -> Dict[str, Any]:
+    """Runs one case of the test vectors that all client libraries share, for tests of a port or of a build.
+
+    It needs no license and no network. ``kind`` is the name of the vectors' file, such as "chains"; ``case`` comes with
+    what its file says beside the cases. What this library says about it is to be compared with the case.
+    """
+    told = call_for_text("tk_check_vector", text_of("kind", kind), text_of("case", json.dumps(case)))
+    return dict(json.loads(told or "{}"))
 
 
 class Deduplicator:

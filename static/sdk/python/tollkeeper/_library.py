@@ -65,6 +65,7 @@ _FUNCTIONS = {
     "tk_import_authorization": (c_int32, [c_void_p, c_char_p, _ERROR]),
     "tk_report_file": (c_int32, [c_void_p, _TEXT, _ERROR]),
     "tk_import_receipt": (c_int32, [c_void_p, c_char_p, _ERROR]),
+    "tk_check_vector": (c_int32, [c_char_p, c_char_p, _TEXT, _ERROR]),
     "tk_error_code": (c_int32, [c_void_p]),
     "tk_error_message": (c_char_p, [c_void_p]),
     "tk_error_user_message": (c_char_p, [c_void_p]),

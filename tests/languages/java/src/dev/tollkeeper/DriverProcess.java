@@ -4,6 +4,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.io.BufferedReader;
+import java.io.File;
 import java.io.InputStreamReader;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
@@ -16,7 +17,8 @@ final class DriverProcess implements AutoCloseable {
     DriverProcess() throws Exception {
         String java = Path.of(System.getProperty("java.home"), "bin/java").toString();
         String source = Path.of(System.getProperty("tollkeeper.root"), "tests/languages/java/Driver.java").toString();
-        ProcessBuilder command = new ProcessBuilder(java, "-cp", System.getProperty("tollkeeper.jar"), source);
+        String tests = Path.of(Vectors.class.getProtectionDomain().getCodeSource().getLocation().toURI()).toString();
+        ProcessBuilder command = new ProcessBuilder(java, "-cp", System.getProperty("tollkeeper.jar") + File.pathSeparator + tests, source);
         process = command.redirectError(ProcessBuilder.Redirect.INHERIT).start();
         output = new BufferedReader(new InputStreamReader(process.getInputStream(), StandardCharsets.UTF_8));
     }

@@ -8,12 +8,15 @@ import java.util.List;
 final class Claims {
     /** One license item of it. */
     static final class Item {
+        /** {@code null} where the server tells none. */
+        final Long id;
         final String product;
         final List<String> modules;
         final String chargeWay;
         final int instances;
 
-        Item(String product, List<String> modules, String chargeWay, int instances) {
+        Item(Long id, String product, List<String> modules, String chargeWay, int instances) {
+            this.id = id;
             this.product = product;
             this.modules = modules;
             this.chargeWay = chargeWay;
@@ -77,7 +80,7 @@ final class Claims {
             Long instances = Json.whole(item, "instances");
             if (modules == null || instances == null || !item.isString("product") || !item.isString("charge_way")) return null;
             int granted = (int) Math.min(Math.max(instances, 0), Integer.MAX_VALUE);
-            items.add(new Item(item.getString("product"), modules, item.getString("charge_way"), granted));
+            items.add(new Item(Json.whole(item, "item_id"), item.getString("product"), modules, item.getString("charge_way"), granted));
         }
         return new Claims(body, items);
     }
@@ -114,6 +117,18 @@ final class Claims {
         List<Item> ours = new ArrayList<>();
         for (Item item : items) if (Texts.sameWord(item.product, product)) ours.add(item);
         return ours;
+    }
+
+    /** Whether both are about an item: what one application of the device gives back, another has no more. */
+    boolean sharesItemWith(Claims other) {
+        for (Item ours : items) for (Item theirs : other.items) if (ours.id != null && ours.id.equals(theirs.id)) return true;
+        return false;
+    }
+
+    /** Whether all that it permits are instances in the same three minutes: a floating license. */
+    boolean isFloating() {
+        for (Item item : items) if (!item.chargeWay.equals("concurrent_instance")) return false;
+        return !items.isEmpty();
     }
 
     /** Instances that are granted. */

@@ -43,6 +43,8 @@ final class Config {
     final String processName;
     final boolean isSealed;
     final long flushSeconds;
+    /** "instances", "seat" or "nothing". */
+    final String releaseOnClose;
     final Executor executor;
     /** What is asked for, in few characters: a kept authorization fits only the same request. */
     final String askedFor;
@@ -81,6 +83,7 @@ final class Config {
         processName = settings.get("processName") == null ? Machine.processName() : settings.get("processName");
         isSealed = "true".equals(settings.get("sealed")) || "1".equals(settings.get("sealed"));
         flushSeconds = wholeOf(settings, "flushSeconds", 10);
+        releaseOnClose = settings.get("releaseOnClose") == null ? "instances" : settings.get("releaseOnClose");
         executor = settings.executor();
         askedFor = Texts.toBase64url(Arrays.copyOf(Texts.sha256(Json.bytes(bareRequest())), 16));
     }
@@ -96,6 +99,9 @@ final class Config {
                 break;
             case "uuidMethod":
                 checkOneOf(name, value, Arrays.asList("random", "hardware"));
+                break;
+            case "releaseOnClose":
+                checkOneOf(name, value, Arrays.asList("instances", "seat", "nothing"));
                 break;
             case "sealed":
                 checkOneOf(name, value, Arrays.asList("true", "false", "1", "0"));

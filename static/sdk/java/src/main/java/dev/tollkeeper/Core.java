@@ -139,6 +139,7 @@ final class Core {
         else if (event instanceof Event.Tick) tick(state, actions);
         else if (event instanceof Event.Report) beginReports(state, actions);
         else if (event instanceof Event.Release) release(state, actions);
+        else if (event instanceof Event.Close) close((Event.Close) event, state, actions);
         else if (event instanceof Event.Count) count((Event.Count) event, state);
         else if (event instanceof Event.Answered) answered((Event.Answered) event, state, actions);
         else unanswered((Event.Unanswered) event, state, actions);
@@ -197,7 +198,7 @@ final class Core {
         else if (sending != null) {
             sending = null;
             isLeaving = false;
-            withdraw(state);
+            withdrawAll(state);
             released(actions);
         }
     }
@@ -435,6 +436,66 @@ final class Core {
 
     // ---- giving back ----
 
+    private void close(Event.Close event, State state, Actions actions) {
+        if (isGivenBackAtTheEnd(event.others, state)) release(state, actions);
+    }
+
+    /** Whether closing gives the license back. {@code others} is what the others of the machine use that live, see {@link Event.Close}. */
+    boolean isGivenBackAtTheEnd(List<String> others, State state) {
+        boolean isWanted = config.releaseOnClose.equals("seat") || (config.releaseOnClose.equals("instances") && standing.isLicensed()
+            && standing.claims.isFloating());
+        if (!isWanted || !standing.isLicensed() || config.servers.isEmpty()) return false;
+        for (String other : others) {
+            if (other == null || other.equals(config.askedFor)) return false;
+            Grant grant = state.granted.get(other);
+            if (grant != null && !grant.isWithdrawn && sharedWith(standing.claims, grant, state) != null) return false;
+        }
+        return true;
+    }
+
+    /** What a grant of this device says, if it is about an item of {@code ours} as well; else {@code null}. */
+    private Claims sharedWith(Claims ours, Grant grant, State state) {
+        try {
+            Claims claims = Claims.check(grant.authorization, config.vendors, new Claims.Expected(state.clientUuid, null, null, null));
+            return claims.sharesItemWith(ours) ? claims : null;
+        } catch (Distrust distrust) {
+            return null;
+        }
+    }
+
+    private Claims ownClaims(State state) {
+        try {
+            return check(state.granted.get(config.askedFor).authorization, null, state);
+        } catch (Distrust distrust) {
+            return null;
+        }
+    }
+
+    /** A server takes the last authorization that it gave under this code, which may be another application's of this device. */
+    private String latestAuthorization(State state) {
+        Claims ours = ownClaims(state);
+        Claims latest = ours;
+        String found = state.granted.get(config.askedFor).authorization;
+        for (Grant grant : ours == null ? Collections.<Grant>emptyList() : state.granted.values()) {
+            Claims claims = sharedWith(ours, grant, state);
+            if (claims == null || !claims.hid.equals(ours.hid) || claims.iat <= latest.iat) continue;
+            latest = claims;
+            found = grant.authorization;
+        }
+        return found;
+    }
+
+    /** A server took the license back: nothing that is about the same items lets this device work any more. */
+    private void withdrawAll(State state) {
+        Claims ours = ownClaims(state);
+        withdraw(state);
+        for (Grant grant : ours == null ? Collections.<Grant>emptyList() : state.granted.values()) {
+            if (grant.isWithdrawn || sharedWith(ours, grant, state) == null) continue;
+            grant.isWithdrawn = true;
+            state.touch(State.Part.GRANTS);
+        }
+    }
+
     /** What was done is reported first, the slot that goes on included: afterwards nobody may. */
     private void release(State state, Actions actions) {
         Grant grant = state.granted.get(config.askedFor);
@@ -455,7 +516,7 @@ final class Core {
         Grant grant = state.granted.get(config.askedFor);
         JsonObject request = new JsonObject();
         request.put("client_uuid", state.clientUuid);
-        request.put("authorization", grant.authorization);
+        request.put("authorization", latestAuthorization(state));
         sending = new Sending(null, Json.bytes(request), serversFrom(grant.server));
         ask(sending.servers.pop(), RELEASE, sending.body, actions);
     }
@@ -540,7 +601,8 @@ final class Core {
         // What was counted is flushed before this, but for the last moment; another process tells what it counted at the latest when it flushes.
         boolean isAlone = Collections.singleton(session).containsAll(state.held.keySet());
         long stamp = time.stamp(now);
-        Counting.close(state, isLeaving ? stamp + Times.SLOT_SECONDS : stamp - (isAlone ? 1 : config.flushSeconds), stamp);
+        Counting.close(state, stamp - (isAlone ? 1 : config.flushSeconds), stamp);
+        if (isLeaving) Counting.closeOf(state, config.askedFor);
         Outbox.Batch batch = config.servers.isEmpty() ? null : Outbox.nextBatch(state, state.clientUuid, config.servers);
         if (batch == null) {
             if (isLeaving) askRelease(state, actions);

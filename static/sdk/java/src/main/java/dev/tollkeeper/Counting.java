@@ -67,13 +67,26 @@ final class Counting {
 
     /** Makes reports of the slots that ended before {@code until}, and forgets those that nobody takes any more at {@code now}. */
     static void close(State state, long until, final long now) {
+        closeIf(state, open -> open.report.isOverAt(until));
+        state.dropStored(stored -> stored.report.isTooOldAt(now));
+    }
+
+    /** Makes reports of what was done under this grant, also in slots that go on: nothing more is done. */
+    static void closeOf(State state, String grant) {
+        closeIf(state, open -> open.grant.equals(grant));
+    }
+
+    private interface Condition {
+        boolean holds(State.OpenReport open);
+    }
+
+    private static void closeIf(State state, Condition condition) {
         for (Iterator<State.OpenReport> each = state.open.iterator(); each.hasNext();) {
             State.OpenReport open = each.next();
-            if (!open.report.isOverAt(until)) continue;
+            if (!condition.holds(open)) continue;
             each.remove();
             state.touch(State.Part.OPEN);
             state.store(open);
         }
-        state.dropStored(stored -> stored.report.isTooOldAt(now));
     }
 }

@@ -1,5 +1,6 @@
 package dev.tollkeeper;
 
+import java.util.List;
 import java.util.Set;
 
 /** What happened, for {@link Core} to decide upon. */
@@ -20,6 +21,16 @@ abstract class Event {
 
     /** The application gives its license back: what it did is reported first. */
     static final class Release extends Event {}
+
+    /** The application closes its license, and gives it back if it wants that and none of these needs it. */
+    static final class Close extends Event {
+        /** What the others of this machine use that live; {@code null} of one that does not tell. */
+        final List<String> others;
+
+        Close(List<String> others) {
+            this.others = others;
+        }
+    }
 
     /** A server answered the last {@link Actions.Ask}. */
     static final class Answered extends Event {

@@ -27,7 +27,7 @@ import org.codehaus.mojo.animal_sniffer.IgnoreJRERequirement;
  * reports-2026-11-22.json   reports of that day that are not safe at a server yet
  * lock                      held while any of them is read or written
  * asking                    held while a server is asked
- * session-….lock            held as long as its license is open
+ * session-….lock            held as long as its license is open; says which grant that uses
  * </pre>
  *
  * Every file is replaced in one step: a crash leaves the old one or the new one.
@@ -57,9 +57,10 @@ final class Folder {
     private final Set<State.Part> written = EnumSet.noneOf(State.Part.class);
     /** What is in memory may not be what is on disk. */
     private boolean isTorn;
+    private boolean isOver;
 
-    /** Opens the folder, and makes it if it is missing. */
-    Folder(File path) throws LicenseException {
+    /** Opens the folder for a license that uses {@code grant}, and makes it if it is missing. */
+    Folder(File path, String grant) throws LicenseException {
         this.path = path;
         LockFile[] opened = new LockFile[3];
         boolean isDone = false;
@@ -71,6 +72,7 @@ final class Folder {
             try {
                 alive = opened[2] = LockFile.open(sessionFile(session));
                 alive.lock();
+                alive.write(grant);
             } finally {
                 lock.unlock();
             }
@@ -184,6 +186,23 @@ final class Folder {
         return sessions;
     }
 
+    /** Which grants the others of this machine use that live; {@code null} of one that does not tell. */
+    List<String> usedByOthers() {
+        List<String> grants = new ArrayList<>();
+        for (String name : alive()) if (!name.equals(session)) grants.add(grantOf(sessionFile(name)));
+        return grants;
+    }
+
+    private static String grantOf(File file) {
+        // By the one handle of this process, if it has one: closing another would free the lock.
+        try (LockFile other = LockFile.open(file)) {
+            String grant = other.read();
+            return grant == null || grant.isEmpty() ? null : grant;
+        } catch (IOException error) {
+            return null;
+        }
+    }
+
     private static boolean isAlive(File file) {
         try {
             // In this process: another handle of it must not be closed.
@@ -199,9 +218,16 @@ final class Folder {
     }
 
     /** Lets others know that this one is gone. */
-    void leave() {
+    void endSession() {
+        if (isOver) return;
+        isOver = true;
         closeQuietly(alive);
         sessionFile(session).delete();
+    }
+
+    /** The same; nothing is read or written any more. */
+    void leave() {
+        endSession();
         closeQuietly(asking);
         closeQuietly(lock);
     }

@@ -15,7 +15,7 @@ import java.util.concurrent.Future;
  * License license = License.initialize(settings);
  * license.check();           // at every use: throws unless the product is licensed now
  * license.record("QR Code"); // at every scan
- * license.close();           // at the end: what was counted is on disk
+ * license.close();           // at the end: what was counted is on disk, a floating license is given back
  * }</pre>
  *
  * <p>What waits for a disk or a server has a sibling that does not, whose name ends in {@code Async}: it
@@ -447,8 +447,10 @@ public final class License implements AutoCloseable {
     }
 
     /**
-     * Puts what was counted on disk and ends. The seat is kept; see {@link #release}. Waits for a server that is being
-     * asked. A further call does nothing.
+     * Puts what was counted on disk and ends. What {@link LicenseSettings#setReleaseOnClose} says is given back, usually a floating
+     * license, if no other license or process of the machine uses it; named seats are kept, see {@link #release}. Waits for
+     * servers 3 seconds at most; when none answers, everything stays as it was. No listener is called any more when this
+     * returns; one that closes is the last. A further call does nothing.
      */
     @Override
     public void close() {

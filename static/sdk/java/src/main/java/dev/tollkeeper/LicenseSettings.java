@@ -26,7 +26,7 @@ public final class LicenseSettings {
     public static final List<String> NAMES = Collections.unmodifiableList(Arrays.asList("vendorPublicKey", "licenseKey", "mainServerURL",
         "standbyServerURL", "organizationId", "handshakeCode", "sessionPassword", "certificateAuthority", "productKey", "product", "productVersion",
         "edition", "deploymentType", "limitedModules", "chargeWay", "instances", "maxBufferDays", "uuidMethod", "dataFolder", "applicationId",
-        "processName", "sealed", "flushSeconds"));
+        "processName", "sealed", "flushSeconds", "releaseOnClose"));
 
     private final Map<String, String> values = new LinkedHashMap<>();
     private Executor executor;
@@ -301,6 +301,17 @@ public final class LicenseSettings {
      */
     public LicenseSettings setFlushSeconds(int seconds) {
         return put("flushSeconds", String.valueOf(seconds));
+    }
+
+    /**
+     * Sets what closing gives back to the server, when no other license or process of the machine uses it.
+     *
+     * @param what "instances" of a floating license, when it is not set, so that another machine may have them at once; "seat",
+     *     whatever the license is charged by; "nothing": all is kept until the authorization ends.
+     * @return These settings.
+     */
+    public LicenseSettings setReleaseOnClose(String what) {
+        return put("releaseOnClose", what);
     }
 
     /**

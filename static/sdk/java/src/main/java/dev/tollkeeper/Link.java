@@ -74,6 +74,8 @@ final class Link {
     private String authority;
     /** What requests are sealed to, once it is known. */
     private byte[] sealingKey;
+    /** How long it may take just now. */
+    private int wholeMs = WHOLE_MS;
 
     /** To the server with this URL. Nothing is connected yet. */
     Link(String url, Config config) {
@@ -86,8 +88,12 @@ final class Link {
         return authority;
     }
 
-    /** Sends, and tells what became of it. {@code known} is the authority's certificate from an earlier time; {@code proven} a time that is past. */
-    Event ask(String path, byte[] body, String known, long proven) {
+    /**
+     * Sends, and tells what became of it, within {@code limit} milliseconds. {@code known} is the authority's certificate from an
+     * earlier time; {@code proven} a time that is past.
+     */
+    Event ask(String path, byte[] body, String known, long proven, long limit) {
+        wholeMs = (int) Math.min(WHOLE_MS, limit);
         try {
             if (isEncrypted && config.authority != null && trusted == null) connect(known, proven);
             return config.isSealed ? askSealed(path, body) : answer(send("POST", path, "application/json", body, trusted));
@@ -181,8 +187,9 @@ final class Link {
             if (isEncrypted && sockets != null && sockets != trusted) ((HttpsURLConnection) connection).setHostnameVerifier((host, tls) -> true);
             connection.setInstanceFollowRedirects(false);
             connection.setUseCaches(false);
-            connection.setConnectTimeout(CONNECT_MS);
-            connection.setReadTimeout(WHOLE_MS - CONNECT_MS);
+            int connectMs = Math.max(Math.min(CONNECT_MS, wholeMs / 2), 1);
+            connection.setConnectTimeout(connectMs);
+            connection.setReadTimeout(Math.max(wholeMs - connectMs, 1));
             connection.setRequestMethod(method);
             connection.setRequestProperty("User-Agent", "tollkeeper-java/" + License.VERSION);
             if (body != null) {
@@ -204,8 +211,8 @@ final class Link {
         }
     }
 
-    private static Reply read(HttpURLConnection connection) throws IOException {
-        long giveUpAt = System.nanoTime() + WHOLE_MS * 1_000_000L;
+    private Reply read(HttpURLConnection connection) throws IOException {
+        long giveUpAt = System.nanoTime() + wholeMs * 1_000_000L;
         int status = connection.getResponseCode();
         ByteArrayOutputStream body = new ByteArrayOutputStream();
         try (InputStream input = status >= 400 ? connection.getErrorStream() : connection.getInputStream()) {

@@ -23,6 +23,7 @@ final class LockFile implements Closeable {
     private static final Map<String, LockFile> OPEN = new HashMap<>();
 
     private final String path;
+    /** Also held while it is read or written: all have one place in it. */
     private final RandomAccessFile file;
     private final Semaphore turn = new Semaphore(1, true);
     private FileLock lock;
@@ -95,6 +96,24 @@ final class LockFile implements Closeable {
         } finally {
             lock = null;
             turn.release();
+        }
+    }
+
+    /** Writes what it says, in place of what it said. */
+    void write(String text) throws IOException {
+        synchronized (file) {
+            file.setLength(0);
+            file.write(Texts.utf8(text));
+        }
+    }
+
+    /** What it says. */
+    String read() throws IOException {
+        synchronized (file) {
+            byte[] bytes = new byte[(int) Math.min(file.length(), 1_024)];
+            file.seek(0);
+            file.readFully(bytes);
+            return Texts.fromUtf8(bytes);
         }
     }
 

@@ -29,6 +29,9 @@ final class Notices {
     private final Executor executor;
     private final Runnable wake;
     private final Deque<Notice> waiting = new ArrayDeque<>();
+    /** Who calls the listener, if anybody does; and whether nobody does any more. Under {@link #waiting}. */
+    private Thread teller;
+    private boolean isSilent;
 
     /** {@code listener} and {@code executor} may be {@code null}; {@code wake} is done when there is something to tell. */
     Notices(LicenseListener listener, Executor executor, Runnable wake) {
@@ -40,6 +43,7 @@ final class Notices {
     void add(Notice notice) {
         if (listener == null) return;
         synchronized (waiting) {
+            if (isSilent) return;
             waiting.add(notice);
         }
         wake.run();
@@ -60,6 +64,26 @@ final class Notices {
         }
     }
 
+    /**
+     * Calls the listener no more. Waits until it has returned, unless it is the listener who asks, or the application's
+     * executor, which may be waiting for us, that calls it.
+     */
+    void silence() {
+        boolean isInterrupted = false;
+        synchronized (waiting) {
+            isSilent = true;
+            waiting.clear();
+            while (executor == null && teller != null && teller != Thread.currentThread()) {
+                try {
+                    waiting.wait();
+                } catch (InterruptedException error) {
+                    isInterrupted = true;
+                }
+            }
+        }
+        if (isInterrupted) Thread.currentThread().interrupt();
+    }
+
     private Notice next() {
         synchronized (waiting) {
             return waiting.poll();
@@ -67,6 +91,21 @@ final class Notices {
     }
 
     private void tell(Notice notice) {
+        synchronized (waiting) {
+            if (isSilent) return;
+            teller = Thread.currentThread();
+        }
+        try {
+            call(notice);
+        } finally {
+            synchronized (waiting) {
+                teller = null;
+                waiting.notifyAll();
+            }
+        }
+    }
+
+    private void call(Notice notice) {
         try {
             notice.tell(listener);
         } catch (RuntimeException error) {

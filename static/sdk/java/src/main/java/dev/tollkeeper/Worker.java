@@ -9,7 +9,7 @@ import java.util.concurrent.locks.ReentrantLock;
 
 /**
  * A license's two threads. One puts counts on disk and waits for no server; the other renews, reports,
- * and calls the application's listener. Both publish what is so for the application's threads to read.
+ * calls the application's listener, and at the end gives back what is to be given back. Both publish what is so for the application's threads to read.
  *
  * <p>{@link #monitor} is held for moments only. {@link #served} is held while the data folder is read or
  * written, never while a server is asked or a listener is called; whoever needs both takes it first.
@@ -24,6 +24,14 @@ final class Worker {
     private static final long AT_ONCE = Long.MIN_VALUE;
     /** Between tries of what failed for no known reason. */
     private static final long PAUSE_MS = 1_000;
+    /** The longest that closing waits for servers, in all: a person waits for the application to end. */
+    private static final long CLOSE_MS = 3_000;
+    private static final long NO_LIMIT = Long.MAX_VALUE;
+
+    /** Whether it is waited longer. */
+    private interface Patience {
+        boolean lasts();
+    }
 
     /** Something that the thread that asks is to do at once. */
     private static final class Wish {
@@ -60,6 +68,10 @@ final class Worker {
     private boolean hasCounted;
     private final Deque<Wish> wishes = new ArrayDeque<>();
     private boolean isClosing;
+    /** When whoever closes has waited long enough for servers; {@code null} as long as nobody closes. */
+    private Long giveUpAt;
+    /** Nothing is to be given back at the end: the application wanted to itself. */
+    private boolean wasReleased;
 
     private volatile Thread keeper;
     private volatile Thread asker;
@@ -68,7 +80,7 @@ final class Worker {
     Worker(Config config, File path, String bound, LicenseListener listener) throws LicenseException {
         this.config = config;
         notices = new Notices(listener, config.executor, this::wake);
-        folder = new Folder(path);
+        folder = new Folder(path, config.askedFor);
         try {
             core = folder.with(state -> {
                 Core made = new Core(config, folder.session, bound, state, SiteTime.Moment.now());
@@ -101,15 +113,40 @@ final class Worker {
         return thread;
     }
 
-    /** Ends: what was counted is on disk when this returns. Waits for a server that is being asked. */
+    /**
+     * Ends: what was counted is on disk when this returns, and what is to be given back is, if a server takes it in time. No
+     * listener is called any more.
+     */
     void close() {
         synchronized (monitor) {
             isClosing = true;
+            if (!isAsker() && giveUpAt == null) giveUpAt = System.nanoTime() + CLOSE_MS * 1_000_000;
             monitor.notifyAll();
         }
-        // A listener that closes the license runs on that thread itself, which then ends by itself.
         if (asker == null) leave();
-        else if (!isAsker()) joinAll(asker);
+        if (asker != null && !isAsker()) {
+            joinAll(keeper, NO_LIMIT);
+            // If a server is silent that is being asked, the thread ends by itself; so does that of a listener which closes.
+            joinAll(asker, Math.max(timeLeft(), 0) + 10 * LOOK_MS);
+            endSession();
+        }
+        notices.silence();
+    }
+
+    private void endSession() {
+        served.lock();
+        try {
+            folder.endSession();
+        } finally {
+            served.unlock();
+        }
+    }
+
+    /** Milliseconds that servers may still take. */
+    private long timeLeft() {
+        synchronized (monitor) {
+            return giveUpAt == null ? NO_LIMIT : (giveUpAt - System.nanoTime()) / 1_000_000;
+        }
     }
 
     private void leave() {
@@ -123,11 +160,13 @@ final class Worker {
         }
     }
 
-    private static void joinAll(Thread thread) {
+    /** Waits until a thread has ended, at most so many milliseconds. */
+    private static void joinAll(Thread thread, long atMost) {
         boolean isInterrupted = false;
-        while (thread.isAlive()) {
+        long began = System.nanoTime();
+        for (long left = atMost; thread.isAlive() && left > 0; left = atMost - (System.nanoTime() - began) / 1_000_000) {
             try {
-                thread.join();
+                thread.join(left == NO_LIMIT ? 0 : left);
             } catch (InterruptedException error) {
                 isInterrupted = true;
             }
@@ -365,15 +404,57 @@ final class Worker {
                 pause(PAUSE_MS);
             }
         }
-        joinAll(keeper);
+        joinAll(keeper, NO_LIMIT);
+        try {
+            giveBack();
+        } catch (RuntimeException | Error error) {
+            warn(LicenseException.of(error));
+        }
+        notices.tell();
         leave();
+    }
+
+    /**
+     * Gives the license back at the end, where the application wants that, no other license of the machine needs it, and a server
+     * takes it in time. Else everything stays as it was.
+     */
+    private void giveBack() {
+        synchronized (monitor) {
+            if (config.releaseOnClose.equals("nothing") || wasReleased) return;
+            if (giveUpAt == null) giveUpAt = System.nanoTime() + CLOSE_MS * 1_000_000;
+        }
+        LicenseException trouble;
+        try {
+            // Of those that close at the same moment, each is gone before it looks: so the last one sees nobody.
+            endSession();
+            if (!with(state -> core.isGivenBackAtTheEnd(folder.usedByOthers(), state))) return;
+            trouble = askAlone(() -> timeLeft() > 0) ? releaseAlone() : LicenseException.noServer("another process of this machine asks the servers just now");
+        } catch (LicenseException error) {
+            trouble = error;
+        }
+        if (trouble == null) return;
+        String message = "the license was closed, and could not be given back: " + trouble.getMessage();
+        warn(new LicenseException(trouble.getCode(), message, trouble.getFailures()));
+    }
+
+    private LicenseException releaseAlone() throws LicenseException {
+        try {
+            return step(new Event.Close(with(state -> folder.usedByOthers())));
+        } finally {
+            folder.endAsking();
+        }
     }
 
     /** Whether it was the last one. Wishes stay in the list until they are answered. */
     private boolean takeTurn() {
         boolean isLast = waitForWork();
         notices.tell();
-        for (Wish wish = nextWish(); wish != null; wish = nextWish()) answer(wish, askServers(wish.event));
+        for (Wish wish = nextWish(); wish != null; wish = nextWish()) {
+            boolean isRelease = wish.event instanceof Event.Release;
+            wasReleased |= isLast && isRelease;
+            // Nobody needs a license any more.
+            answer(wish, isLast && !isRelease ? LicenseException.closed() : askServers(wish.event));
+        }
         // What went wrong was told as a warning.
         if (!isLast && wakeAt() == AT_ONCE) askServers(new Event.Tick());
         notices.tell();
@@ -445,13 +526,9 @@ final class Worker {
 
     /** What it throws is the data folder's. */
     private LicenseException tryAsk(Event event) throws LicenseException {
-        long patience = 0;
-        if (!(event instanceof Event.Tick)) {
-            boolean wouldDo = with(state -> core.noteKnown(state, SiteTime.Moment.now()));
-            // If there is nothing to go on with: as long as the other one may take for all servers.
-            patience = PATIENCE_MS + (wouldDo ? 0 : (long) Link.WHOLE_MS * config.servers.size());
-        }
-        if (askAlone(patience)) {
+        long began = System.nanoTime();
+        long patience = patienceFor(event);
+        if (askAlone(() -> !isClosing() && (System.nanoTime() - began) / 1_000_000 < patience)) {
             try {
                 return step(event);
             } finally {
@@ -467,13 +544,23 @@ final class Worker {
         return null;
     }
 
-    /** Whether we may; false when another process asked all the time. */
-    private boolean askAlone(long patience) throws LicenseException {
-        long began = System.nanoTime();
+    private long patienceFor(Event event) throws LicenseException {
+        if (event instanceof Event.Tick) return 0;
+        boolean wouldDo = with(state -> core.noteKnown(state, SiteTime.Moment.now()));
+        // If there is nothing to go on with: as long as the other one may take for all servers.
+        return PATIENCE_MS + (wouldDo ? 0 : (long) Link.WHOLE_MS * config.servers.size());
+    }
+
+    private boolean isClosing() {
+        synchronized (monitor) {
+            return isClosing;
+        }
+    }
+
+    /** Whether we may; false when another process asked as long as we wait. */
+    private boolean askAlone(Patience patience) throws LicenseException {
         while (!folder.tryAskAlone()) {
-            synchronized (monitor) {
-                if (isClosing || (System.nanoTime() - began) / 1_000_000 >= patience) return false;
-            }
+            if (!patience.lasts()) return false;
             pause(LOOK_MS);
         }
         return true;
@@ -496,9 +583,15 @@ final class Worker {
             notices.tell();
             Actions.Ask ask = turn.actions.ask;
             if (ask == null) return outcome;
+            long left = timeLeft();
+            if (left <= 0) {
+                next = new Event.Unanswered(LicenseException.NO_SERVER, ask.server + " did not answer before the application closed", 0);
+                continue;
+            }
             Link link = links.get(ask.server);
             if (link == null) links.put(ask.server, link = new Link(ask.server, config));
-            next = link.ask(ask.path, ask.body, turn.authority, turn.proven);
+            // One that is silent must leave some of it to the other.
+            next = link.ask(ask.path, ask.body, turn.authority, turn.proven, left == NO_LIMIT || config.servers.size() < 2 ? left : left / 2);
             keepAuthority(link, turn.authority);
         }
         return outcome;
@@ -521,7 +614,8 @@ final class Worker {
             served.unlock();
         }
         LicenseStatus told = status();
-        if (turn.actions.isChanged) notices.add(listener -> listener.licenseChanged(told));
+        // Whoever closes the license knows that it has none.
+        if (turn.actions.isChanged && !isClosing()) notices.add(listener -> listener.licenseChanged(told));
         for (ReportOutcome outcome : turn.actions.reported) notices.add(listener -> listener.reportSent(outcome));
         return turn;
     }
