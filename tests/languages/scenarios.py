@@ -365,9 +365,9 @@ def closed_by_a_listener(cell):
     site = cell.sandbox()
     driver = cell.by_key(site)
     driver.done("initialize-closing")
-    driver.done("record", 2, "QR Code")
+    for _ in range(2):
+        driver.done("record-at", int(time.time()) - 600, "QR Code")
     driver.done("flush")
-    site.advance("6m")
     tollkeeper("handshake", "edit", "216998-scan", "--session-password-stdin", "--data", site.data, input="open sesame")
     # Refused, which closes; the reports that are on their way are taken, and nobody hears of it.
     driver.tell("renew")

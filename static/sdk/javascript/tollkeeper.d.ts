@@ -51,6 +51,8 @@ export interface Settings {
   sealed?: boolean | 'true' | 'false';
   /** Seconds of counts that a crash may cost; 10 when not given. */
   flushSeconds?: number | string;
+  /** What {@link License.close} gives back to the server when nobody else on the device uses the license: `instances` of a floating one when not given. */
+  releaseOnClose?: 'instances' | 'seat' | 'nothing';
   /** Seconds that a server may take for an answer; 20 when not given. */
   timeoutSeconds?: number | string;
   /** Another place for the cache, such as {@link memoryStorage}. */
@@ -244,7 +246,7 @@ export class License {
   importReceipt(text: string): Promise<void>;
   /** Reports what was done, gives the license back and ends; rejects, and the license goes on, when no server could be told. */
   release(): Promise<void>;
-  /** Puts what was counted on disk and ends; the seat is kept. */
+  /** Puts what was counted on disk, gives back what `releaseOnClose` says if a server answers within 3 seconds, and ends: no listener is called any more. Never rejects. */
   close(): Promise<void>;
   /** Hears of what happens; the returned function ends that. */
   on(name: 'change', listener: (status: Status) => void): () => void;

@@ -151,6 +151,7 @@
   const toUtf8 = (text) => utf8.encode(text);
   const fromUtf8 = (bytes) => new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
   const byteLength = (text) => toUtf8(text).length;
+  const counted = (number, what) => `${number} ${what}${number === 1 ? '' : 's'}`;
   const shorten = (text) => (text.length > 60 ? `${text.slice(0, 57)}...` : text);
 
   /** @param {...Uint8Array} parts */
@@ -325,6 +326,7 @@
       throw wrong(`${name} must be true or false`);
     },
     flushSeconds: whole(1, 3_600),
+    releaseOnClose: oneOf(['instances', 'seat', 'nothing']),
     timeoutSeconds: whole(1, 600),
     // For tests, and for places that are neither a browser nor Node.
     storage: (name, value) => {
@@ -393,6 +395,7 @@
       processName: set.processName ?? platform.processName,
       sealed: set.sealed ?? false,
       flushSeconds: set.flushSeconds ?? 10,
+      releaseOnClose: set.releaseOnClose ?? 'instances',
       timeoutSeconds: set.timeoutSeconds ?? 20,
       now: set.now ?? (() => Date.now()),
       monotonic: set.monotonic ?? (() => performance.now()),
@@ -1130,7 +1133,10 @@
   const SERVER = '/api/v1/server';
   /** Two servers may each take their time before another tab gives up. */
   const LOCK_WAIT_MS = 60_000;
+  /** The longest that closing waits for servers, in all: a person waits for the application to end. */
+  const CLOSE_MS = 3_000;
   const NAP_SECONDS = 30;
+  const GIVEN_BACK = 'the license was given back: initialize again to take one';
   const PRIVATE = Symbol('made by License.initialize');
 
   /** The license of an application. Get one with {@link License.initialize}. */
@@ -1170,6 +1176,14 @@
     #reportAt = NEVER;
     #timer = null;
     #isClosed = false;
+    /** The end that is under way, or was; and until when it waits for servers, by `performance.now()`. */
+    #closing = null;
+    #closeBy = null;
+    /** Whether the other licenses of this device know of this one. */
+    #isEntered = false;
+    /** Listeners that are being called; and whether none is called any more. */
+    #emitting = 0;
+    #isSilent = false;
     #stopWatching = () => {};
 
     /** Use {@link License.initialize}. */
@@ -1367,19 +1381,45 @@
       await this.close();
     }
 
-    /** Puts what was counted on disk and ends. The seat is kept; see {@link License.release}. */
-    async close() {
-      if (this.#isClosed) return;
+    /**
+     * Puts what was counted on disk and ends. What the setting `releaseOnClose` says is given back, usually a floating license,
+     * if nobody else on this device uses it; named seats are kept, see {@link License.release}. Waits for servers 3 seconds
+     * at most; when none answers, everything stays as it was. No listener is called any more when the promise is kept; one
+     * that closes is the last. Never rejects.
+     */
+    close() {
+      // A listener that closes is the last one that hears anything.
+      if (this.#emitting > 0) this.#isSilent = true;
+      this.#closing ??= this.#end();
+      return this.#closing;
+    }
+
+    async #end() {
       this.#isClosed = true;
+      this.#closeBy = performance.now() + CLOSE_MS;
       this.#stopWatching();
       clearTimeout(this.#timer);
-      if (this.#keys !== null) return;
-      if (this.#held > 0) await this.giveBackInstances(this.#held).catch((error) => this.#warn(error));
-      await this.flush();
-      // A question that is on its way still ends in the cache.
-      await this.#asking.run(() => {});
-      this.#endSession?.();
-      if (this.#config.storage === undefined) await this.#storage.close?.();
+      if (this.#keys === null && this.#storage !== null) {
+        if (this.#held > 0) await this.giveBackInstances(this.#held).catch((error) => this.#warn(error));
+        await this.flush();
+        // A question that is on its way still ends in the cache, even if nobody waits for it any more.
+        await this.#inTime(this.#asking.run(() => this.#giveBackAtTheEnd()));
+        await this.#exit();
+        if (this.#config.storage === undefined) await this.#storage.close?.();
+      }
+      this.#isSilent = true;
+    }
+
+    /** Milliseconds that servers may still take, of at most so many. */
+    #timeLeft(atMost) {
+      return this.#closeBy === null ? atMost : Math.max(1, Math.ceil(Math.min(atMost, this.#closeBy - performance.now())));
+    }
+
+    async #inTime(work) {
+      let timer;
+      const waited = new Promise((resolve) => (timer = setTimeout(resolve, this.#timeLeft(CLOSE_MS) + 500)));
+      await Promise.race([work.catch((error) => this.#warn(error)), waited]);
+      clearTimeout(timer);
     }
 
     /**
@@ -1453,7 +1493,7 @@
       const [first, ...further] = groups;
       const number = groups.reduce((sum, { reports }) => sum + reports.length, 0);
       const request = this.#withSeen({ client_uuid: this.#clientUuid, ...first, ...(further.length > 0 ? { further } : {}) });
-      const summary = `Tollkeeper usage reports of device ${this.#clientUuid}: ${number} reports\nOn the server: tollkeeper device import-reports FILE`;
+      const summary = `Tollkeeper usage reports of device ${this.#clientUuid}: ${counted(number, 'report')}\nOn the server: tollkeeper device import-reports FILE`;
       return writeCarried('reports', request, summary);
     }
 
@@ -1572,10 +1612,15 @@
     /** One round: main server, standby, what was kept. */
     async #round(isForced) {
       try {
-        await this.#storage.lock('ask', LOCK_WAIT_MS, () => this.#askServers(isForced));
+        await this.#storage.lock('ask', this.#timeLeft(LOCK_WAIT_MS), async () => {
+          await this.#askServers(isForced);
+          // Whoever gives the license back looks around while nobody else asks.
+          await this.#enter().catch((error) => this.#warn(error));
+        });
       } catch (error) {
         // The cache, its lock or this library failed. An authorization that is in force goes on.
         await this.#fail([], 0, asLicenseError(error));
+        await this.#enter().catch(() => {});
       }
     }
 
@@ -1781,7 +1826,7 @@
         method: 'POST',
         contentType: sealed === null ? 'application/json' : 'application/tk-sealed',
         body: sealed?.body ?? plain,
-        timeoutMs: this.#config.timeoutSeconds * 1_000,
+        timeoutMs: this.#timeoutMs(),
         authority: this.#config.authority,
         isLast,
       });
@@ -1797,6 +1842,12 @@
       const code = isProblem && (reply.status < 500 || TEMPORARY.has(value.code)) ? value.code : 302;
       const message = isProblem ? String(value.detail ?? value.title ?? TITLES[code]) : `the answer with status ${reply.status} is none of a license server's`;
       throw Object.assign(new LicenseError(code, message), { retryAfter: reply.retryAfter });
+    }
+
+    /** When the license is closed, a server that is silent must leave some of the time to the other. */
+    #timeoutMs() {
+      const left = this.#timeLeft(this.#config.timeoutSeconds * 1_000);
+      return this.#closeBy === null || this.#config.servers.length < 2 ? left : Math.ceil(left / 2);
     }
 
     async #unseal(server, sealed, reply) {
@@ -1815,8 +1866,8 @@
     async #sealingKey(server) {
       const known = this.#sealingKeys.get(server);
       if (known !== undefined) return known;
-      const { timeoutSeconds, authority, send } = this.#config;
-      const reply = await send(server + SERVER, { method: 'GET', timeoutMs: timeoutSeconds * 1_000, authority });
+      const { authority, send } = this.#config;
+      const reply = await send(server + SERVER, { method: 'GET', timeoutMs: this.#timeoutMs(), authority });
       const certificates = parseObject(reply.body)?.certificates;
       for (const text of Array.isArray(certificates) ? certificates : []) {
         const certificate = await checkCertificate(text, this.#vendors).catch(() => null);
@@ -1834,6 +1885,12 @@
     }
 
     async #release() {
+      await this.#giveBack(async () => false);
+      this.#setStatus({ error: new LicenseError(302, GIVEN_BACK) });
+    }
+
+    /** Reports what was done, and gives the license back unless it `isNeeded`. */
+    async #giveBack(isNeeded) {
       const grant = this.#grant;
       if (grant !== null && grant.refusal === null) {
         if (this.#config.servers.length === 0) {
@@ -1846,12 +1903,90 @@
         if (trouble !== null && TEMPORARY.has(trouble.code)) {
           throw new LicenseError(trouble.code, `the license was not given back, because what was done could not be reported: ${trouble.message}`, trouble.failures);
         }
-        await this.#tellRelease(grant);
-        const refusal = { code: 302, message: 'the license was given back: initialize again to take one' };
-        await this.#storage.transact([this.#grantKey], (records) => records.put(this.#grantKey, { ...grant, refusal }));
-        this.#grant = { ...grant, refusal };
+        await this.#storage.lock('ask', this.#timeLeft(LOCK_WAIT_MS), async () => {
+          if (await isNeeded()) return;
+          const sharing = await this.#findSharing();
+          await this.#tellRelease(grant, sharing);
+          // Nothing that is about the same items lets this device work any more.
+          const refusal = { code: 302, message: GIVEN_BACK };
+          const names = [this.#grantKey, ...sharing.map(({ name }) => name)];
+          await this.#storage.transact(['grant/'], (records) => {
+            for (const name of names) {
+              const known = records.get(name);
+              if (known !== undefined && known.refusal === null) records.put(name, { ...known, refusal });
+            }
+          });
+          this.#grant = { ...grant, refusal };
+        });
       }
-      this.#setStatus({ error: new LicenseError(302, 'the license was given back: initialize again to take one') });
+    }
+
+    // -- who uses it, and giving it back at the end --
+
+    /** Whether the license is one of instances only. */
+    #isFloating() {
+      const items = this.#claims?.items ?? [];
+      return items.length > 0 && items.every((item) => item.charge_way === 'concurrent_instance');
+    }
+
+    /** Shows the other licenses of this device that this one is used. A page that has nothing to give back need not: what shows it keeps pages from being kept for "back". */
+    async #enter() {
+      const { releaseOnClose } = this.#config;
+      const isShown = this.#isFloating() || releaseOnClose === 'seat' || globalThis.document === undefined;
+      if (this.#isEntered || this.#isClosed || this.#status.error !== null || !isShown) return;
+      // Others must see that this one lives before they see what it uses.
+      this.#endSession ??= (await this.#storage.holdSession?.(this.#session)) ?? null;
+      const key = `use/${this.#session}`;
+      await this.#storage.transact([key], (records) => records.put(key, this.#askedFor));
+      this.#isEntered = true;
+    }
+
+    async #exit() {
+      const key = `use/${this.#session}`;
+      if (this.#isEntered) await this.#storage.transact([key], (records) => records.delete(key)).catch((error) => this.#warn(error));
+      this.#isEntered = false;
+      this.#endSession?.();
+      this.#endSession = null;
+    }
+
+    /** The grants of this device that are about an item that ours is about as well. */
+    async #findSharing() {
+      const grants = await this.#storage.transact(['grant/'], (records) => records.entries('grant/'));
+      const ours = new Set(this.#claims?.items.map((item) => item.item_id));
+      const sharing = [];
+      for (const [name, { authorization, refusal }] of grants) {
+        const claims = await checkChain(authorization, this.#vendors, { clientUuid: this.#clientUuid }).catch(() => null);
+        if (claims?.items.some((item) => ours.has(item.item_id))) sharing.push({ name, authorization, claims, isInForce: refusal === null });
+      }
+      return sharing;
+    }
+
+    /** Whether somebody else on this device uses the license. What those left that are gone is removed. */
+    async #isUsedByOthers() {
+      const users = await this.#storage.transact(['use/'], (records) => records.entries('use/'));
+      const others = users.map(([key, grant]) => ({ session: key.slice('use/'.length), grant })).filter(({ session }) => session !== this.#session);
+      if (others.length === 0) return false;
+      const alive = await this.#storage.aliveSessions?.();
+      const gone = others.filter(({ session }) => alive !== undefined && !alive.has(session));
+      if (gone.length > 0) await this.#storage.transact(['use/'], (records) => gone.forEach(({ session }) => records.delete(`use/${session}`)));
+      const sharing = await this.#findSharing();
+      const isShared = (grant) => grant === this.#askedFor || sharing.some(({ name, isInForce }) => isInForce && name === `grant/${grant}`);
+      return others.some((other) => !gone.includes(other) && isShared(other.grant));
+    }
+
+    /** What the application wants given back is, if nobody else needs it and a server takes it in time; else everything stays as it was. */
+    async #giveBackAtTheEnd() {
+      const { releaseOnClose, servers } = this.#config;
+      const isWanted = releaseOnClose === 'seat' || (releaseOnClose === 'instances' && this.#isFloating());
+      if (!isWanted || !this.#isEntered || this.#status.error !== null || servers.length === 0 || performance.now() >= this.#closeBy) return;
+      try {
+        // Of those that close at the same moment, each is gone before it looks: so the last one sees nobody.
+        await this.#exit();
+        if (!(await this.#isUsedByOthers())) await this.#giveBack(() => this.#isUsedByOthers());
+      } catch (error) {
+        const { code, message, failures } = asLicenseError(error);
+        this.#warn(new LicenseError(code, `the license was closed, and could not be given back: ${message}`, failures));
+      }
     }
 
     /** Makes everything ready to be sent, also the slot that goes on: who has given the license back may not report any more. */
@@ -1863,8 +1998,10 @@
       }
     }
 
-    /** Tells the server that gave the license, else another one. */
-    async #tellRelease({ server: first, authorization }) {
+    /** Tells the server that gave the license, else another one. It takes the last authorization that it gave under this code, which may be another application's of this device. */
+    async #tellRelease({ server: first, authorization: ours }, sharing) {
+      const ofCode = sharing.filter(({ claims }) => claims.hid === this.#claims?.hid);
+      const { authorization } = ofCode.reduce((latest, each) => (each.claims.iat > latest.claims.iat ? each : latest), { authorization: ours, claims: { iat: 0, ...this.#claims } });
       let failure;
       for (const server of this.#serversFrom(first)) {
         try {
@@ -1990,7 +2127,7 @@
       // With no server set, reports are carried by hand.
       if (this.#grant === null || this.#config.servers.length === 0) return null;
       try {
-        return await this.#storage.lock('ask', LOCK_WAIT_MS, async () => {
+        return await this.#storage.lock('ask', this.#timeLeft(LOCK_WAIT_MS), async () => {
           for (;;) {
             const batch = await this.#storage.transact(['report/', 'grant/'], (records) => this.#nextBatch(records));
             const trouble = batch === null ? null : await this.#submit(batch);
@@ -2051,7 +2188,7 @@
       for (const id of ids) this.#due.delete(id);
       const pause = this.#backoff.next(this.#status.error === null, this.#config.random(), failure.retryAfter ?? 0);
       this.#renewAt = Math.min(this.#renewAt, this.#time.tell() + pause);
-      const trouble = new LicenseError(failure.code, `${ids.length} usage reports could not be sent and are kept: ${failure.message}`, failure.failures);
+      const trouble = new LicenseError(failure.code, `${counted(ids.length, 'usage report')} could not be sent, and will be sent later: ${failure.message}`, failure.failures);
       this.#warn(trouble);
       return trouble;
     }
@@ -2206,13 +2343,16 @@
     }
 
     #emit(name, what) {
+      this.#emitting += 1;
       for (const listener of this.#listeners[name]) {
+        if (this.#isSilent) break;
         try {
           listener(what);
         } catch (error) {
           console.error(error);
         }
       }
+      this.#emitting -= 1;
     }
   }
 
