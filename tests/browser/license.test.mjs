@@ -441,7 +441,7 @@ test('counts are on disk after a flush, and a report that failed goes after the 
   b.down();
   clock.advance(180);
   const warnings = [];
-  next.on('warning', ({ code, message }) => warnings.push([code, /usage reports could not be sent/.test(message)]));
+  next.on('warning', ({ code, message }) => warnings.push([code, /usage reports? could not be sent/.test(message)]));
   await next.report();
   assert.deepEqual(warnings, [[302, true]]);
   const tries = () => fake.asked.filter(({ path }) => path.endsWith('reports')).length;
@@ -876,6 +876,84 @@ test('a license is given back only after all that was done is told', async () =>
   assert.deepEqual(fake.asked.slice(-3).map(({ server, path }) => [server, path.split('/').at(-1)]), [['a', 'reports'], ['a', 'release'], ['b', 'release']]);
   assert.deepEqual([a.total(), await storage.transact(['open/'], (records) => records.entries('open/').length)], [5, 1], 'the slot that goes on too, but not the other application’s');
   await other.close();
+});
+
+test('closing gives back what nobody else on the device needs', async () => {
+  const { fake, a, b, settings } = site();
+  const released = () => fake.asked.filter(({ path }) => path.endsWith('/release')).length;
+  const begin = (more) => License.initialize(settings(more));
+  const close = async (more) => {
+    const license = await begin(more);
+    await license.close();
+    return released();
+  };
+  assert.equal(await close(), 0, 'a seat is kept');
+  assert.equal(await close({ releaseOnClose: 'seat' }), 1, 'unless the application wants otherwise');
+  a.items[0].charge_way = 'concurrent_instance';
+  assert.equal(await close({ releaseOnClose: 'nothing' }), 1);
+  const [one, two, another] = [await begin(), await begin(), await begin({ edition: 'pro' })];
+  two.record('QR Code', 3);
+  await one.close();
+  await another.close();
+  assert.equal(released(), 1, 'others are at work');
+  await two.close();
+  assert.deepEqual([released(), a.total()], [2, 3], 'what was done is reported first');
+  // The last authorization of the code, whose application it may be.
+  assert.equal(fake.asked.at(-1).path, '/api/v1/release');
+  a.down();
+  b.down();
+  for (const more of [{}, { edition: 'pro' }]) assert.equal((await failure(begin(more))).code, 302, 'what was given back is not kept');
+});
+
+test('an authorization that was carried here is not given back by taking it', async () => {
+  const { fake, a, settings } = site();
+  a.items[0].charge_way = 'concurrent_instance';
+  const { line } = await License.requestByHand(settings());
+  const request = Tollkeeper.formats.readCarried('request', line);
+  await License.importAuthorization(settings(), Tollkeeper.formats.writeCarried('authorization', a.authorize(request)).line);
+  assert.equal(fake.asked.length, 0);
+});
+
+test('closing waits a short time for servers that are silent, and everything stays as it was', { timeout: 30_000 }, async () => {
+  const { fake, a, b, settings } = site();
+  a.items[0].charge_way = 'concurrent_instance';
+  const tooLong = (ms) => new Promise((_, reject) => setTimeout(() => reject(new LicenseError(302, 'it did not answer')), ms));
+  const send = (url, request) => Promise.race([fake.send(url, request), tooLong(request.timeoutMs)]);
+  const license = await License.initialize(settings({ send }));
+  const warnings = [];
+  license.on('warning', ({ message }) => warnings.push(message));
+  license.record('QR Code', 2);
+  const silence = () => new Promise(() => {});
+  a.answer = b.answer = silence;
+  const began = performance.now();
+  await license.close();
+  assert.ok(performance.now() - began < 8_000);
+  assert.match(warnings.at(-1), /could not be given back/);
+  a.answer = b.answer = () => ({ status: 503, code: 100, detail: 'busy' });
+  const next = await License.initialize(settings());
+  assert.equal(next.status.origin, 'cache');
+  a.up();
+  await next.close();
+  assert.equal(a.total(), 2);
+});
+
+test('a listener that closes the license is the last one that is called', async () => {
+  const { clock, a, settings } = site();
+  const license = await License.initialize(settings());
+  license.record('QR Code', 2);
+  await license.flush();
+  clock.advance(360);
+  const heard = [];
+  let closed;
+  license.on('change', () => {
+    heard.push('change');
+    closed = license.close();
+  });
+  for (const name of ['change', 'report', 'warning']) license.on(name, () => heard.push(`${name} afterwards`));
+  a.answer = (path, request) => (path.endsWith('/authorize') ? { status: 401, code: 102, detail: 'no' } : a.usual(path, request));
+  await failure(license.renew());
+  await closed;
+  assert.deepEqual([heard, a.total()], [['change'], 2]);
 });
 
 test('what was done before settings changed is carried too', async () => {

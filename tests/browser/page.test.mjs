@@ -219,6 +219,28 @@ test('instances are shared between tabs, and those of a closed tab are free agai
   assert.equal(error, null);
 });
 
+test('a floating license is given back when the last tab closes it, and not when a tab just ends', limits, async (t) => {
+  const { sandbox, page, open, settings } = await setUp(t);
+  const isHeld = async () => JSON.parse(await tollkeeper('device', 'list', '--data', sandbox.data, '--json')).some(({ seats }) => seats.length > 0);
+  const begin = (tab) => tab.evaluate((given) => window.begin(given), settings({ handshakeCode: '216998-instances', instances: 4 }));
+  const tab = watched(await page.context().newPage());
+  await Promise.all([open(), open(tab)]);
+  await begin(page);
+  await begin(tab);
+  await page.evaluate(() => license.close());
+  assert.equal(await isHeld(), true, 'the other tab is at work');
+  await tab.evaluate(() => license.close());
+  assert.equal(await isHeld(), false);
+  await begin(tab);
+  await tab.close();
+  assert.equal(await isHeld(), true, 'nobody had the time');
+  await begin(page);
+  // The browser takes a moment to see that the tab is gone.
+  for (let tries = 0; tries < 50 && (await page.evaluate(async () => (await navigator.locks.query()).held.length)) > 1; tries += 1);
+  await page.evaluate(() => license.close());
+  assert.equal(await isHeld(), false);
+});
+
 test('refusals reach the page with what to tell whom', limits, async (t) => {
   const { sandbox, page, open, settings } = await setUp(t);
   await open();
