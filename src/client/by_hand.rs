@@ -22,10 +22,11 @@ impl License {
         let Kind::Served(served) = &self.shared.kind else { return Ok(None) };
         let Served { core, folder } = &mut *lock(served);
         let Some(request) = folder.with(|state| core.carried_reports(state, moment()))? else { return Ok(None) };
+        let number = request.reports.len() + request.further.iter().map(|group| group.reports.len()).sum::<usize>();
         let summary = format!(
-            "Tollkeeper usage reports of device {}: {} reports\nOn the server: tollkeeper device import-reports FILE\n",
+            "Tollkeeper usage reports of device {}: {}\nOn the server: tollkeeper device import-reports FILE\n",
             request.client_uuid,
-            request.reports.len() + request.further.iter().map(|group| group.reports.len()).sum::<usize>()
+            carried::counted_reports(number)
         );
         Ok(Some(carried::file(carried::Kind::Reports, &request, &summary)))
     }

@@ -291,7 +291,8 @@ pub unsafe extern "C" fn tk_close(license: *mut tk_license) {
 
 /// Gives the license back: reports what was done, then frees the seat or the instances for another device.
 /// Ends the handle, whatever it returns; if it fails, the seat is held as before and what was counted is kept:
-/// initialize again, and release when a server can be reached. Within a listener it returns 0 at once.
+/// initialize again, and release when a server can be reached. Within a listener it returns 0 at once, and that listener is
+/// the last one that is called.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tk_release(license: *mut tk_license, error: *mut *mut tk_error) -> i32 {
     // SAFETY: as the caller promises.

@@ -48,7 +48,7 @@ impl Status {
 pub type Listener<T> = Box<dyn Fn(&T) + Send + Sync>;
 
 /// What the application wants to hear of. Called on the license's own thread; must not wait
-/// for the license.
+/// for the license. None is called any more when the license is dropped; one that drops it is the last.
 #[derive(Default)]
 pub struct Listeners {
     /// The license is another than before.

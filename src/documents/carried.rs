@@ -28,6 +28,11 @@ pub enum Kind {
     Receipt,
 }
 
+/// "1 report", "2 reports": for the summary of a file.
+pub fn counted_reports(number: usize) -> String {
+    format!("{number} report{}", if number == 1 { "" } else { "s" })
+}
+
 impl Kind {
     /// With what its line begins.
     pub const fn prefix(self) -> &'static str {

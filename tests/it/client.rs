@@ -302,6 +302,7 @@ fn a_device_without_any_network_is_licensed_by_hand() {
     set_clock(folder.path(), site.now());
     let license = License::initialize(&settings).expect("licensed");
     let reports = license.report_file().expect("written").expect("a report");
+    assert!(reports.contains(": 1 report\n"), "{reports}");
     let taken = site.admin(Method::Post, "devices/reports", Some(json!({"reports": reports})));
     assert_eq!((taken["accepted"].as_u64(), used(&site)), (Some(1), 9));
     let again = site.admin(Method::Post, "devices/reports", Some(json!({"reports": reports})));
@@ -333,7 +334,7 @@ fn what_was_done_before_an_update_is_carried_with_what_was_done_after_it() {
     // The application was updated once more, and is not even licensed.
     let license = License::start(&Settings { product_version: Some("4.0".into()), ..bare }, Listeners::default()).expect("started");
     let reports = license.report_file().expect("written").expect("reports");
-    assert!(reports.contains("3 reports"), "{reports}");
+    assert!(reports.contains(": 3 reports\n"), "{reports}");
     let taken = site.admin(Method::Post, "devices/reports", Some(json!({"reports": reports})));
     assert_eq!((taken["accepted"].as_u64(), used(&site)), (Some(3), 12));
     license.import_receipt(taken["receipt"].as_str().expect("a receipt")).expect("taken");

@@ -157,7 +157,8 @@ pub async fn take_file(context: &Context, caller: &Caller, text: &str) -> Result
         return Err(failure);
     }
     let answer = whole.ok_or_else(|| Failure::malformed("reports", "there is no report in this file"))?;
-    let summary = format!("Tollkeeper receipt for device {client_uuid}: {} reports are on this server\n", answer.accepted.len() + answer.duplicate.len());
+    let here = carried::counted_reports(answer.accepted.len() + answer.duplicate.len());
+    let summary = format!("Tollkeeper receipt for device {client_uuid}: {here} on this server\n");
     let told = format!("{} taken, {} were here already, {} not taken", answer.accepted.len(), answer.duplicate.len(), answer.rejected.len());
     remember(context, caller, "reports_carried", format!("device {client_uuid}"), told).await?;
     Ok(TakenReports {

@@ -121,7 +121,8 @@ void tk_close(struct tk_license *license);
 /*
  Gives the license back: reports what was done, then frees the seat or the instances for another device.
  Ends the handle, whatever it returns; if it fails, the seat is held as before and what was counted is kept:
- initialize again, and release when a server can be reached. Within a listener it returns 0 at once.
+ initialize again, and release when a server can be reached. Within a listener it returns 0 at once, and that listener is
+ the last one that is called.
  */
 int32_t tk_release(struct tk_license *license, struct tk_error **error);
 
