@@ -81,3 +81,22 @@ fn a_killed_device_loses_at_most_the_promised_seconds_and_counts_nothing_twice()
     let usage = site.admin_get("statistics?handshake=216998-100");
     assert_eq!(usage["total"], used);
 }
+
+#[test]
+fn a_device_that_is_killed_while_it_renews_is_no_clone() {
+    let (site, vendor) = Site::licensed(vec![Vendor::scan_item(1)]);
+    let folder = tempfile::tempdir().expect("dir");
+    for _ in 0..if full_strength() { 100 } else { 20 } {
+        let mut driver = Driver::start();
+        driver.configure(&site, &vendor, folder.path());
+        driver.done("initialize");
+        let (mut child, mut output) = driver.work(true);
+        // Any moment of some renewals.
+        let mut units = vec![0; 8 + usize::from(uuid::Uuid::new_v4().as_bytes()[0]) / 4];
+        output.read_exact(&mut units).expect("it works");
+        child.kill().expect("killed");
+        child.wait().expect("gone");
+    }
+    let devices = site.admin_get("devices");
+    assert_eq!(devices.as_array().expect("devices").len(), 1);
+}

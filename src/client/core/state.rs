@@ -130,10 +130,11 @@ pub enum Part {
     Day(i64),
     /// [`Open`].
     Open,
+    /// [`Device`]. Written before [`Part::Grants`]: a new ticket is kept before the nonce of its request is
+    /// forgotten, because an old ticket with a new nonce is what a copied device shows.
+    Device,
     /// [`Grants`].
     Grants,
-    /// [`Device`].
-    Device,
 }
 
 /// All of it.
@@ -148,7 +149,7 @@ pub struct State {
     /// Reports that are over, by UTC day.
     pub days: BTreeMap<i64, Vec<StoredReport>>,
     /// The parts that changed since they were read. In the order of [`Part`] they are written,
-    /// so that a report leaves [`Open`] only when it is safe in its day.
+    /// so that a process may die in between.
     pub touched: BTreeSet<Part>,
 }
 

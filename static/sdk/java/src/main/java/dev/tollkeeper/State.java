@@ -17,8 +17,11 @@ import java.util.TreeSet;
  * {@link Core} change it, and puts it back before anybody else takes it.
  */
 final class State {
-    /** The files of it that are always there, in the order in which they are written: after the days. */
-    enum Part { OPEN, GRANTS, DEVICE }
+    /**
+     * The files of it that are always there, in the order in which they are written: after the days, and a new ticket before the
+     * nonce of its request is forgotten, because an old ticket with a new nonce is what a copied device shows.
+     */
+    enum Part { OPEN, DEVICE, GRANTS }
 
     /** Says whether a stored report is meant, and may change it. */
     interface Look {
