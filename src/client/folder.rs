@@ -231,7 +231,12 @@ impl Folder {
     pub fn used_by_others(&self) -> Vec<Option<String>> {
         let Some(disk) = &self.disk else { return Vec::new() };
         let others = self.alive().into_iter().filter(|session| *session != self.session);
-        others.map(|session| fs::read_to_string(session_file(&disk.path, session)).ok().filter(|grant| !grant.is_empty())).collect()
+        let told = others.filter_map(|session| match fs::read_to_string(session_file(&disk.path, session)) {
+            // It ended just now.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            told => Some(told.ok().filter(|grant| !grant.is_empty())),
+        });
+        told.collect()
     }
 
     /// Files that could not be read, and were put aside.

@@ -436,7 +436,10 @@ impl Shared {
             }
         };
         let began = Instant::now();
-        match (self.ask_alone(served, || began.elapsed() < patience && !lock(&self.counter).is_closing)?, event) {
+        // What is wished is done at the end as well, as far as there is time.
+        let is_wished = matches!(event, Event::Release);
+        let has_time = || if is_wished { self.time_left().is_none_or(|left| !left.is_zero()) } else { !lock(&self.counter).is_closing };
+        match (self.ask_alone(served, || began.elapsed() < patience && has_time())?, event) {
             (Some(_asking), event) => self.step(served, links, event),
             (None, Event::Start) => self.step(served, links, Event::Occupied),
             (None, Event::Release) => {
@@ -484,7 +487,7 @@ impl Shared {
                 }
                 (actions, known, proven)
             };
-            let mut to_ask = None;
+            let (mut to_ask, tries) = (None, lock(served).core.tries_left());
             for action in actions {
                 match action {
                     Action::Ask(ask) => to_ask = Some(ask),
@@ -506,7 +509,7 @@ impl Shared {
                 continue;
             }
             // One that is silent must leave some of it to the other.
-            let limit = left.map(|left| if self.config.servers.len() > 1 { left / 2 } else { left });
+            let limit = left.map(|left| left / tries.max(1));
             let link = links.entry(ask.server.clone()).or_insert_with(|| Link::new(&ask.server));
             next = Some(link.ask(ask.path, &ask.body, &self.config, known.as_deref(), proven, limit));
             if let (None, Some(CaPin::Fingerprint(fingerprint)), Some(pem)) = (&known, &self.config.authority, link.ca_pem()) {

@@ -8,12 +8,14 @@ use crate::protocol::ErrorCode;
 use crate::store::facts::{Body, SeatReleased};
 use crate::store::{Command, Error, Ledger, devices, seats};
 
-/// A device gives back the seats of its authorization, which must be its last: an old one
-/// could be anybody's who found it in a backup. Seats that the device does not hold are
-/// passed over, so that the request may be repeated.
+/// A device gives back seats: those of its authorization, or of the items that it names. The
+/// authorization must be the last one under its code: an old one could be anybody's who found it in a
+/// backup. Seats that the device does not hold are passed over, so that the request may be repeated.
 pub struct ReleaseByDevice {
     /// What its authorization says, verified.
     pub claims: Claims,
+    /// The items it names: of two applications of a device under one code, each gives back its own.
+    pub items: Option<Vec<ItemId>>,
 }
 
 impl Command for ReleaseByDevice {
@@ -29,7 +31,8 @@ impl Command for ReleaseByDevice {
         }
         let now = ledger.now();
         let mut freed = 0;
-        for item in self.claims.items.iter().map(|item| item.item_id) {
+        let items = self.items.clone().unwrap_or_else(|| self.claims.items.iter().map(|item| item.item_id).collect());
+        for item in items {
             if seats::holds(ledger, client, item, now)? {
                 ledger.record(&Body::SeatReleased(SeatReleased { client, item, by_admin: false, by: None }))?;
                 freed += 1;

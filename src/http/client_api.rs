@@ -139,17 +139,17 @@ pub(super) async fn take_reports(context: &Context, body: ReportsRequest, claims
 pub async fn release(context: Data<Context>, request: HttpRequest, payload: Payload) -> HttpResponse {
     match proven::<ReleaseRequest>(&context, &request, payload).await {
         Err(failure) => cors::answer(&context, &request, None, Err(failure)),
-        Ok((_, claims)) => {
+        Ok((body, claims)) => {
             let code = claims.hid;
-            let answer = give_back(&context, claims).await;
+            let answer = give_back(&context, body, claims).await;
             cors::answer(&context, &request, context.writer().catalog().find_code(code), answer)
         }
     }
 }
 
-async fn give_back(context: &Context, claims: Claims) -> Result<HttpResponse, Failure> {
+async fn give_back(context: &Context, body: ReleaseRequest, claims: Claims) -> Result<HttpResponse, Failure> {
     context.check_duty()?;
-    context.writer().submit(ReleaseByDevice { claims }).await??;
+    context.writer().submit(ReleaseByDevice { claims, items: body.items }).await??;
     Ok(HttpResponse::NoContent().finish())
 }
 

@@ -81,6 +81,69 @@ fn instances_are_free_for_another_device_when_the_last_application_closes() {
     }
 }
 
+/// Two products and an add-on for one of them, all under one code.
+fn suite() -> (Site, Vendor) {
+    let item = |fields: Value| {
+        let mut item = json!({"valid_from": "2020-01-01T00:00:00Z", "valid_to": "2099-12-31T00:00:00Z", "quota": 3, "grace": {"percent": 0}});
+        item.as_object_mut().expect("an object").extend(fields.as_object().expect("an object").clone());
+        Vendor::item(item)
+    };
+    Site::licensed(vec![
+        item(
+            json!({"item_id": 1, "product": "dbr", "modules": ["qr-code"], "charge_way": "concurrent_instance", "grace": {"tolerance": 0, "growth_per_day": 0}}),
+        ),
+        item(json!({"item_id": 2, "product": "dbr", "modules": ["ocr"], "charge_way": "device", "period": "quarter"})),
+        item(json!({"item_id": 3, "product": "dcv", "charge_way": "concurrent_instance", "grace": {"tolerance": 0, "growth_per_day": 0}})),
+    ])
+}
+
+/// The items that the server holds something of.
+fn held(site: &Site) -> Vec<u64> {
+    let devices = site.admin_get("devices");
+    let seats = devices.as_array().expect("devices").iter().flat_map(|device| device["seats"].as_array().expect("seats").clone());
+    let mut items: Vec<u64> = seats.map(|seat| seat["item_id"].as_u64().expect("an item")).collect();
+    items.sort_unstable();
+    items
+}
+
+#[test]
+fn each_application_of_a_machine_gives_back_what_it_used_itself() {
+    let (site, vendor) = suite();
+    let folder = tempfile::tempdir().expect("dir");
+    let usual = device(&site, &vendor, folder.path(), ReleaseOnClose::default());
+    let [reading, viewing] = ["dbr", "dcv"].map(|product| Settings { product: product.into(), limited_modules: Vec::new(), ..usual.clone() });
+    let reading = Settings { limited_modules: vec!["qr-code".into()], ..reading };
+    let reader = License::initialize(&reading).expect("licensed");
+    // Its authorization is the later one, which a server wants to see.
+    site.clock.advance_seconds(60);
+    let viewer = License::initialize(&viewing).expect("licensed");
+    assert_eq!(held(&site), [1, 3]);
+    drop(reader);
+    assert_eq!(held(&site), [3]);
+    drop(viewer);
+    assert_eq!(held(&site), [0_u64; 0]);
+}
+
+#[test]
+fn an_application_that_starts_with_no_network_keeps_what_it_needs_for_that() {
+    let (mut site, vendor) = suite();
+    let folder = tempfile::tempdir().expect("dir");
+    let usual = Settings { limited_modules: vec!["qr-code".into()], ..device(&site, &vendor, folder.path(), ReleaseOnClose::default()) };
+    let whole = Settings { limited_modules: vec!["qr-code".into(), "ocr".into()], ..usual.clone() };
+    let reader = License::initialize(&usual).expect("licensed");
+    site.clock.advance_seconds(60);
+    drop(License::initialize(&whole).expect("licensed"));
+    assert_eq!(held(&site), [1, 2], "it holds a named seat, and is to start again with no network");
+    drop(reader);
+    assert_eq!(held(&site), [1, 2]);
+    // Where the application insists, its own item is given back, and nothing else.
+    drop(License::initialize(&Settings { release_on_close: ReleaseOnClose::Seat, ..usual.clone() }).expect("licensed"));
+    assert_eq!(held(&site), [2]);
+    drop(License::initialize(&whole).expect("licensed"));
+    site.stop();
+    assert_eq!(License::initialize(&whole).expect("it starts with no network").status().origin, Some(Origin::Kept));
+}
+
 #[test]
 fn a_seat_is_given_back_only_where_the_application_wants_that() {
     let (mut site, vendor) = single();

@@ -20,8 +20,8 @@ const TURNS: usize = 120;
 
 fn by_networks() -> Joint {
     Joint::by_networks().unwrap_or_else(|why| {
-        eprintln!("no networks can be made here ({why}): proxies cut the two apart instead");
-        Joint::by_lines()
+        eprintln!("no networks can be made here ({why}): silent proxies cut the two apart instead");
+        Joint::by_silent_lines()
     })
 }
 

@@ -166,10 +166,11 @@ enum Work {
         nonce: String,
         least_pause: i64,
     },
-    /// Reports: what is sent, and the servers still to be asked.
+    /// Reports: what is sent, who is asked, and the servers still to be asked.
     Reporting {
         ids: Vec<Uuid>,
         batch: Vec<u8>,
+        server: String,
         servers: Vec<String>,
     },
     /// Giving back, and the servers still to be asked.
@@ -202,6 +203,8 @@ pub struct Core {
     others_hold: u32,
     /// Once all is reported, the license is given back.
     is_leaving: bool,
+    /// The server that took reports last while the license is being given back.
+    took_reports: Option<String>,
 }
 
 impl Core {
@@ -237,6 +240,7 @@ impl Core {
             report_at: i64::MAX,
             others_hold: 0,
             is_leaving: false,
+            took_reports: None,
         }
     }
 
@@ -396,7 +400,7 @@ impl Core {
                     }
                 }
             }
-            Work::Reporting { ids, batch, servers } => match serde_json::from_slice::<ReportsAnswer>(body) {
+            Work::Reporting { ids, batch, server, servers } => match serde_json::from_slice::<ReportsAnswer>(body) {
                 Ok(answer) => {
                     let submitted = outbox::take_answer(state, &answer);
                     // What the answer does not speak of was not taken.
@@ -408,10 +412,11 @@ impl Core {
                         is_left
                     });
                     actions.push(Action::Reported(submitted));
+                    self.took_reports = Some(server);
                     self.report(state, actions);
                 }
                 Err(_) => {
-                    self.work = Work::Reporting { ids, batch, servers };
+                    self.work = Work::Reporting { ids, batch, server, servers };
                     self.unanswered(Code::NoServer, "the answer is none of a license server's".into(), 0, state, site, actions);
                 }
             },
@@ -440,7 +445,7 @@ impl Core {
                     self.fail(failures, least_pause, state, site, actions);
                 }
             }
-            Work::Reporting { ids, batch, mut servers } => {
+            Work::Reporting { ids, batch, mut servers, .. } => {
                 if code == Code::Server(ErrorCode::Malformed)
                     && let Some(bad) = report_named_in(&message).and_then(|index| ids.get(index))
                 {
@@ -452,8 +457,8 @@ impl Core {
                 if code.is_temporary()
                     && let Some(server) = servers.pop()
                 {
-                    actions.push(Action::Ask(Ask { server, path: REPORTS, body: batch.clone() }));
-                    self.work = Work::Reporting { ids, batch, servers };
+                    actions.push(Action::Ask(Ask { server: server.clone(), path: REPORTS, body: batch.clone() }));
+                    self.work = Work::Reporting { ids, batch, server, servers };
                     return;
                 }
                 // Not again in this session, but after the next authorization, which is due earlier now.

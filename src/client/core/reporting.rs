@@ -76,14 +76,16 @@ impl Core {
             }
             return;
         };
-        let mut servers = match &self.standing {
-            Standing::Licensed { source: Source::Server(serving), .. } => self.servers_to_ask(serving),
+        let mut servers = match (&self.took_reports, &self.standing) {
+            // The other one may be silent, and there is little time.
+            (Some(took), _) if self.is_leaving => self.servers_to_ask(took),
+            (_, Standing::Licensed { source: Source::Server(serving), .. }) => self.servers_to_ask(serving),
             _ => self.servers_to_ask(""),
         };
         let Some(server) = servers.pop() else { return };
         let ids = batch.reports.iter().map(|report| report.report_id).collect();
         let body = serde_json::to_vec(&batch).unwrap_or_default();
-        self.work = Work::Reporting { ids, batch: body.clone(), servers };
+        self.work = Work::Reporting { ids, batch: body.clone(), server: server.clone(), servers };
         actions.push(Action::Ask(Ask { server, path: REPORTS, body }));
     }
 }

@@ -53,8 +53,8 @@ impl Plant {
 enum Way {
     /// Nothing that could be cut is between them.
     Direct,
-    /// A proxy before each, for the other one.
-    Lines([Line; 2]),
+    /// A proxy before each, for the other one; what it does when they are cut apart.
+    Lines([Line; 2], fn(&Line)),
     Plant(Plant),
 }
 
@@ -78,13 +78,22 @@ impl Joint {
 
     /// Cut by proxies: connections end, and new ones are refused.
     pub fn by_lines() -> Self {
+        Self::by_proxies(Line::cut)
+    }
+
+    /// Cut by proxies that swallow what is said: nearly as a network does that is silent.
+    pub fn by_silent_lines() -> Self {
+        Self::by_proxies(Line::swallow)
+    }
+
+    fn by_proxies(cut: fn(&Line)) -> Self {
         let addresses = [free_address(), free_address()];
         let lines = addresses.map(|address| {
             let line = Line::new();
             line.lead_to(address);
             line
         });
-        Self { addresses, way: Way::Lines(lines) }
+        Self { addresses, way: Way::Lines(lines, cut) }
     }
 
     /// Each in a network of its own. Cut by a switch that drops what the one sends the other: nobody is told, and
@@ -96,7 +105,7 @@ impl Joint {
     /// Where the other server reaches this one.
     pub fn url(&self, which: usize) -> String {
         match &self.way {
-            Way::Lines(lines) => lines[which].url(),
+            Way::Lines(lines, _) => lines[which].url(),
             Way::Direct | Way::Plant(_) => format!("https://{}", self.addresses[which]),
         }
     }
@@ -114,7 +123,7 @@ impl Joint {
     pub fn among_devices<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
         match &self.way {
             Way::Plant(plant) => plant.devices.within(work),
-            Way::Direct | Way::Lines(_) => work(),
+            Way::Direct | Way::Lines(..) => work(),
         }
     }
 
@@ -122,7 +131,7 @@ impl Joint {
     pub fn cut(&self) {
         match &self.way {
             Way::Direct => panic!("there is nothing to cut"),
-            Way::Lines(lines) => lines.iter().for_each(Line::cut),
+            Way::Lines(lines, cut) => lines.iter().for_each(cut),
             Way::Plant(plant) => plant.isolate(true),
         }
     }
@@ -131,7 +140,7 @@ impl Joint {
     pub fn mend(&self) {
         match &self.way {
             Way::Direct => {}
-            Way::Lines(lines) => lines.iter().for_each(Line::mend),
+            Way::Lines(lines, _) => lines.iter().for_each(Line::mend),
             Way::Plant(plant) => plant.isolate(false),
         }
     }

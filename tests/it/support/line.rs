@@ -1,5 +1,6 @@
 //! A line between two servers that can be cut and mended.
 
+use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 
@@ -46,8 +47,14 @@ impl Line {
                 for (from, to) in [(&near, &far), (&far, &near)] {
                     let (mut from, mut to) = (from.try_clone().expect("cloned"), to.try_clone().expect("cloned"));
                     state.open.push(from.try_clone().expect("cloned"));
+                    let shared = Arc::clone(&shared);
                     std::thread::spawn(move || {
-                        let _ = std::io::copy(&mut from, &mut to);
+                        let mut bytes = vec![0; 65_536];
+                        while let Ok(count @ 1..) = from.read(&mut bytes) {
+                            if !shared.lock().expect("state").is_silent && to.write_all(&bytes[..count]).is_err() {
+                                break;
+                            }
+                        }
                         let _ = to.shutdown(Shutdown::Both);
                     });
                 }
@@ -73,6 +80,11 @@ impl Line {
         let mut state = self.state.lock().expect("state");
         state.is_silent = true;
         state.hang_up();
+    }
+
+    /// Nor does anybody any more who was called before: what is said is lost, and nobody is told.
+    pub fn swallow(&self) {
+        self.state.lock().expect("state").is_silent = true;
     }
 
     /// Who calls just now.
