@@ -905,6 +905,180 @@ test('closing gives back what nobody else on the device needs', async () => {
   for (const more of [{}, { edition: 'pro' }]) assert.equal((await failure(begin(more))).code, 302, 'what was given back is not kept');
 });
 
+/** Makes a server grant each product its items, and free what is given back by the last authorization of the device. */
+function withSeats(clock, server, products) {
+  const seats = new Set();
+  let last = '';
+  server.answer = (path, request) => {
+    if (path.endsWith('/authorize')) {
+      const items = products[request.product].map(([item_id, charge_way]) => ({ ...server.items[0], item_id, charge_way, product: request.product }));
+      for (const { item_id } of items) seats.add(item_id);
+      // Each a moment later than the one before.
+      clock.advance(1);
+      const answer = server.authorize(request, { items });
+      last = answer.authorization;
+      return answer;
+    }
+    if (!path.endsWith('/release')) return server.usual(path, request);
+    if (request.authorization !== last) return { status: 403, code: 203, detail: 'the device was authorized again' };
+    for (const item of request.items) seats.delete(item);
+    return { status: 204 };
+  };
+  return () => [...seats].toSorted();
+}
+
+test('applications under one code give back their own items, by whatever the device got last', async () => {
+  for (const order of [['dbr', 'dwt'], ['dwt', 'dbr']]) {
+    const { clock, a, settings } = site();
+    const held = withSeats(clock, a, { dbr: [[1, 'concurrent_instance']], dwt: [[2, 'concurrent_instance']] });
+    const warnings = [];
+    const begin = async (product) => {
+      const license = await License.initialize(settings({ product, standbyServerURL: undefined }));
+      license.on('warning', ({ message }) => warnings.push(message));
+      return license;
+    };
+    const licenses = { dbr: await begin('dbr'), dwt: await begin('dwt') };
+    assert.deepEqual(held(), [1, 2]);
+    await licenses[order[0]].close();
+    assert.deepEqual(held(), [order[0] === 'dbr' ? 2 : 1], 'the other one is at work');
+    await licenses[order[1]].release();
+    assert.deepEqual([held(), warnings], [[], []], 'the last authorization may be one that was given back');
+  }
+});
+
+test('what shares an item with a named seat is not given back by closing, and frees its own items only', async () => {
+  const { clock, fake, a, b, settings } = site();
+  const held = withSeats(clock, a, { dbr: [[1, 'concurrent_instance']], dwt: [[1, 'concurrent_instance'], [2, 'device']] });
+  const begin = (product, more) => License.initialize(settings({ product, ...more }));
+  const [small, large] = [await begin('dbr'), await begin('dwt')];
+  await large.close();
+  await small.close();
+  assert.deepEqual([held(), fake.asked.filter(({ path }) => path.endsWith('/release')).length], [[1, 2], 0], 'it must be able to start with no network');
+  const servers = [a, b].map((server) => [server, server.answer]);
+  for (const [server] of servers) server.down();
+  await (await begin('dwt')).close();
+  for (const [server, answer] of servers) server.answer = answer;
+  await (await begin('dbr', { releaseOnClose: 'seat' })).close();
+  assert.deepEqual(held(), [2]);
+  await (await begin('dwt')).close();
+  clock.advance(8 * DAY);
+  await (await begin('dbr')).close();
+  assert.deepEqual(held(), [2], 'an authorization that has ended lets nobody start');
+});
+
+test('a page with one floating item shows that it is at work', async (t) => {
+  const { clock, a, storage, settings } = site();
+  const held = withSeats(clock, a, { dbr: [[1, 'concurrent_instance']], dwt: [[1, 'concurrent_instance'], [2, 'device']], dlr: [[3, 'device']] });
+  const listening = { addEventListener: () => {}, removeEventListener: () => {} };
+  Object.assign(globalThis, listening, { document: { visibilityState: 'visible', ...listening } });
+  t.after(() => ['document', ...Object.keys(listening)].forEach((name) => delete globalThis[name]));
+  const [one, two, named] = [await License.initialize(settings({ product: 'dwt' })), await License.initialize(settings()), await License.initialize(settings({ product: 'dlr' }))];
+  const users = await storage.transact(['use/'], (records) => records.entries('use/').length);
+  assert.equal(users, 2, 'and one with named seats alone need not');
+  await named.close();
+  await two.close();
+  await one.tick();
+  assert.deepEqual([held(), one.isLicensed()], [[1, 2, 3], true]);
+  const seat = await License.initialize(settings({ releaseOnClose: 'seat' }));
+  await seat.close();
+  await one.tick();
+  assert.deepEqual([held(), one.isLicensed()], [[1, 2, 3], true]);
+  await one.close();
+});
+
+test('who works by what another one got is at work too', async () => {
+  const { fake, a, b, settings } = site();
+  a.items[0].charge_way = 'concurrent_instance';
+  const released = () => fake.asked.filter(({ path }) => path.endsWith('/release')).length;
+  a.down();
+  b.down();
+  const waiting = await License.start(settings());
+  a.up();
+  const other = await License.initialize(settings());
+  await waiting.tick();
+  assert.equal(waiting.isLicensed(), true);
+  await other.close();
+  assert.equal(released(), 0);
+  await waiting.close();
+  assert.equal(released(), 1);
+});
+
+test('who is at work and finds the license given back by another renews it at once', async () => {
+  const { a, settings } = site();
+  a.items[0].charge_way = 'concurrent_instance';
+  const [one, two] = [await License.initialize(settings()), await License.initialize(settings())];
+  const heard = [];
+  one.on('change', ({ error, origin }) => heard.push(error?.message ?? origin));
+  await two.release();
+  await one.tick();
+  one.check();
+  assert.deepEqual(heard, ['the license was given back: initialize again to take one', 'server']);
+  const three = await License.initialize(settings());
+  await three.release();
+  const licensed = new Promise((resolve) => one.on('change', ({ isLicensed }) => isLicensed && resolve()));
+  await one.flush();
+  await licensed;
+  await one.close();
+});
+
+test('a license that comes later may be taken from at once, when it is told', { timeout: 10_000 }, async () => {
+  const { clock, a, b, storage, settings } = site();
+  // As locks of a browser: who has it does not get it again.
+  const held = new Map();
+  const alone = {
+    transact: (...given) => storage.transact(...given),
+    lock: (...given) => storage.lock(...given),
+    holdSession: async (session) => {
+      while (held.has(session)) await held.get(session);
+      let end;
+      held.set(session, new Promise((resolve) => (end = resolve)));
+      await new Promise((resolve) => setTimeout(resolve, 10));
+      return () => {
+        held.delete(session);
+        end();
+      };
+    },
+    aliveSessions: async () => new Set(held.keys()),
+  };
+  a.down();
+  b.down();
+  const license = await License.start(settings({ storage: alone }));
+  let taken;
+  license.on('change', ({ isLicensed }) => {
+    if (isLicensed) taken ??= license.takeInstances(2);
+  });
+  a.up();
+  clock.advance(600);
+  const isStuck = await Promise.race([license.tick().then(() => taken), new Promise((resolve) => setTimeout(() => resolve('stuck'), 2_000))]);
+  assert.equal(isStuck, undefined);
+  assert.deepEqual([license.idleInstances, held.size], [2, 1]);
+  await license.close();
+  assert.equal(held.size, 0);
+});
+
+test('of two servers of which one is silent, the one that took the reports is told first, in time', { timeout: 30_000 }, async () => {
+  const { fake, a, b, settings } = site();
+  a.items[0].charge_way = b.items[0].charge_way = 'concurrent_instance';
+  const given = [];
+  const send = (url, request) => {
+    given.push([new URL(url).hostname, url.split('/').at(-1), Math.round(request.timeoutMs / 100) / 10]);
+    return Promise.race([fake.send(url, request), new Promise((_, reject) => setTimeout(() => reject(new LicenseError(302, 'it did not answer')), request.timeoutMs))]);
+  };
+  const license = await License.initialize(settings({ send }));
+  license.record('QR Code', 2);
+  given.length = 0;
+  a.answer = () => new Promise(() => {});
+  b.answer = (path, request) => (path.endsWith('/release') ? new Promise(() => {}) : b.usual(path, request));
+  await license.close();
+  assert.deepEqual(given, [['a', 'reports', 1], ['b', 'reports', 2], ['b', 'release', 1], ['a', 'release', 1]]);
+  b.up();
+  const next = await License.initialize(settings({ send, timeoutSeconds: 1 }));
+  next.record('QR Code', 2);
+  given.length = 0;
+  await next.close();
+  assert.deepEqual(given.map(([server, path]) => [server, path]), [['b', 'reports'], ['b', 'release']]);
+});
+
 test('an authorization that was carried here is not given back by taking it', async () => {
   const { fake, a, settings } = site();
   a.items[0].charge_way = 'concurrent_instance';
@@ -914,7 +1088,7 @@ test('an authorization that was carried here is not given back by taking it', as
   assert.equal(fake.asked.length, 0);
 });
 
-test('closing waits a short time for servers that are silent, and everything stays as it was', { timeout: 30_000 }, async () => {
+test('closing waits a short time for servers that are silent, and what is kept lasts', { timeout: 30_000 }, async () => {
   const { fake, a, b, settings } = site();
   a.items[0].charge_way = 'concurrent_instance';
   const tooLong = (ms) => new Promise((_, reject) => setTimeout(() => reject(new LicenseError(302, 'it did not answer')), ms));

@@ -241,6 +241,25 @@ test('a floating license is given back when the last tab closes it, and not when
   assert.equal(await isHeld(), false);
 });
 
+test('a page that waited for its license takes instances as soon as it is told of it', limits, async (t) => {
+  const { page, open, settings } = await setUp(t);
+  await open();
+  const taken = await page.evaluate(async (given) => {
+    let isDown = true;
+    const send = (url, request) => (isDown ? Promise.reject(new Tollkeeper.LicenseError(302, 'it cannot be reached')) : Tollkeeper.platform.send(url, request));
+    const license = await Tollkeeper.License.start({ ...given, send });
+    const later = new Promise((resolve, reject) => license.on('change', ({ isLicensed }) => isLicensed && license.takeInstances(3).then(() => resolve(license.idleInstances), reject)));
+    isDown = false;
+    const stuck = new Promise((resolve) => setTimeout(() => resolve('stuck'), 10_000));
+    const idle = await Promise.race([license.renew().then(() => later), stuck]);
+    await Promise.race([license.close(), stuck]);
+    const { held } = await navigator.locks.query();
+    return [idle, held.filter(({ name }) => name.includes('session')).length];
+  }, settings({ handshakeCode: '216998-instances', instances: 4 }));
+  assert.deepEqual(taken, [1, 0]);
+  assert.deepEqual(page.trouble, []);
+});
+
 test('refusals reach the page with what to tell whom', limits, async (t) => {
   const { sandbox, page, open, settings } = await setUp(t);
   await open();

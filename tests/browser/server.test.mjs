@@ -293,6 +293,28 @@ test('instances and seats are taken and given back', limits, async (t) => {
   assert.equal((await seats()).includes(3), false);
 });
 
+test('two applications of a device under one code each give back their own', limits, async (t) => {
+  const sandbox = await Sandbox.start(t);
+  const dataFolder = await folder(t);
+  const begin = async (chargeWay) => {
+    const license = await licensed(t, sandbox.settings({ handshakeCode: '216998-100', chargeWay, releaseOnClose: 'seat', dataFolder }));
+    await sandbox.moveClock({ advance: '10s' });
+    return license;
+  };
+  const held = async () => JSON.parse(await tollkeeper('device', 'list', '--data', sandbox.data, '--json')).flatMap((device) => device.seats.map(({ item_id }) => item_id % 100)).toSorted();
+  const licenses = [await begin('concurrent_device'), await begin('concurrent_instance')];
+  assert.deepEqual(await held(), [5, 6]);
+  await licenses[0].close();
+  assert.deepEqual(await held(), [6], 'by the authorization of the other one');
+  await licenses[1].close();
+  assert.deepEqual(await held(), []);
+  const [earlier, later] = [await begin('concurrent_device'), await begin('concurrent_instance')];
+  await later.close();
+  assert.deepEqual(await held(), [5]);
+  await earlier.close();
+  assert.deepEqual(await held(), [], 'by one that was given back');
+});
+
 test('the clock of the device may be wrong', limits, async (t) => {
   const sandbox = await Sandbox.start(t);
   const clock = new TestClock(Date.parse('2001-01-01T00:00:00Z'));

@@ -51,7 +51,7 @@ export interface Settings {
   sealed?: boolean | 'true' | 'false';
   /** Seconds of counts that a crash may cost; 10 when not given. */
   flushSeconds?: number | string;
-  /** What {@link License.close} gives back to the server when nobody else on the device uses the license: `instances` of a floating one when not given. */
+  /** What {@link License.close} gives back to the server when nobody else on the device needs the license: `instances` of a floating one when not given. All applications that share a license should set the same. */
   releaseOnClose?: 'instances' | 'seat' | 'nothing';
   /** Seconds that a server may take for an answer; 20 when not given. */
   timeoutSeconds?: number | string;
@@ -244,7 +244,7 @@ export class License {
   reportsByHand(): Promise<Carried | null>;
   /** Takes the receipt for carried reports. */
   importReceipt(text: string): Promise<void>;
-  /** Reports what was done, gives the license back and ends; rejects, and the license goes on, when no server could be told. */
+  /** Reports what was done, gives the license back and ends; rejects, and the license goes on, when no server answers. */
   release(): Promise<void>;
   /** Puts what was counted on disk, gives back what `releaseOnClose` says if a server answers within 3 seconds, and ends: no listener is called any more. Never rejects. */
   close(): Promise<void>;

@@ -1139,6 +1139,10 @@
   const GIVEN_BACK = 'the license was given back: initialize again to take one';
   const PRIVATE = Symbol('made by License.initialize');
 
+  const isFloatingItem = ({ charge_way: way }) => way === 'concurrent_instance';
+  /** Whether all that these claims grant is instances. */
+  const isFloating = (claims) => claims !== null && claims.items.length > 0 && claims.items.every(isFloatingItem);
+
   /** The license of an application. Get one with {@link License.initialize}. */
   class License {
     #config;
@@ -1152,7 +1156,8 @@
     #writing = new Queue();
     #listeners = { change: new Set(), report: new Set(), warning: new Set() };
     #session = randomUuid();
-    #endSession = null;
+    /** That others see that this one lives: a promise of what ends it. */
+    #shown = null;
     #clientUuid = null;
     /** What is asked for, in few characters: a kept authorization fits only the same request. */
     #askedFor = '';
@@ -1171,6 +1176,8 @@
     /** Reports on disk that are still to be sent, for a page that ends without warning. */
     #due = new Map();
     #leaving = new Set();
+    /** The server that took the reports that were sent last; `null` when there were none. */
+    #taker = null;
     #sealingKeys = new Map();
     #renewAt = 0;
     #reportAt = NEVER;
@@ -1310,7 +1317,7 @@
       if (this.#keys !== null) return void (this.#held += number);
       await this.#writing.run(async () => {
         // Others must see that this one lives before they see what it holds; it does until the end.
-        this.#endSession ??= (await this.#storage.holdSession?.(this.#session)) ?? null;
+        await this.#show();
         const gone = await this.#goneSessions();
         this.check();
         const granted = this.#status.instances;
@@ -1374,7 +1381,7 @@
      * Gives the license back: its seat or its instances are free for another device. What was done
      * is reported first. The application must initialize again to go on.
      *
-     * @throws {LicenseError} The server could not be told, or could not take the reports; the license goes on.
+     * @throws {LicenseError} No server answered, or none could take the reports; the license goes on.
      */
     async release() {
       if (this.#keys === null) await this.#asking.run(() => this.#release());
@@ -1383,9 +1390,9 @@
 
     /**
      * Puts what was counted on disk and ends. What the setting `releaseOnClose` says is given back, usually a floating license,
-     * if nobody else on this device uses it; named seats are kept, see {@link License.release}. Waits for servers 3 seconds
-     * at most; when none answers, everything stays as it was. No listener is called any more when the promise is kept; one
-     * that closes is the last. Never rejects.
+     * if nobody else on this device needs it; named seats are kept, see {@link License.release}. Waits for servers 3 seconds
+     * at most; when none answers, the kept authorization lasts until it ends. No listener is called any more when the promise
+     * is kept; one that closes is the last. Never rejects.
      */
     close() {
       // A listener that closes is the last one that hears anything.
@@ -1629,11 +1636,12 @@
       if (!isForced && (await this.#adopt(grant)) && this.#renewAt > this.#time.tell()) return;
       const failures = [];
       let leastPause = 0;
-      for (const server of this.#config.servers) {
+      const { servers } = this.#config;
+      for (const [index, server] of servers.entries()) {
         let answer;
         let claims;
         try {
-          answer = await this.#ask(server, AUTHORIZE, { ...request, ticket: ticketFor(server) });
+          answer = await this.#ask(server, AUTHORIZE, { ...request, ticket: ticketFor(server) }, { tries: servers.length - index });
           claims = await this.#verify(answer, request.nonce);
           checkTime(claims, claims.iat);
         } catch (error) {
@@ -1738,6 +1746,11 @@
         if (grant.refusal !== null) {
           this.#grant = grant;
           this.#setStatus({ error: new LicenseError(grant.refusal.code, grant.refusal.message) });
+          // Somebody gave back what is used here: no server has said no.
+          if (grant.refusal.message === GIVEN_BACK && this.#config.servers.length > 0) {
+            this.#renewAt = this.#time.tell();
+            void this.#askWhatIsDue().catch((error) => this.#warn(error));
+          }
           return false;
         }
         checkTime(claims, this.#time.tell());
@@ -1818,15 +1831,18 @@
 
     // -- asking --
 
-    /** POSTs JSON; the answer's object, `null` for none. Throws {@link LicenseError} with `retryAfter`. */
-    async #ask(server, path, content, { isLast = false } = {}) {
+    /**
+     * POSTs JSON; the answer's object, `null` for none. Throws {@link LicenseError} with `retryAfter`. `tries` is how
+     * many requests may still follow if this server is silent, itself included: each has its share of the time.
+     */
+    async #ask(server, path, content, { isLast = false, tries = 1 } = {}) {
       const plain = toUtf8(JSON.stringify(content));
-      const sealed = this.#config.sealed ? await seal(await this.#sealingKey(server), path, plain) : null;
+      const sealed = this.#config.sealed ? await seal(await this.#sealingKey(server, tries), path, plain) : null;
       const reply = await this.#config.send(server + path, {
         method: 'POST',
         contentType: sealed === null ? 'application/json' : 'application/tk-sealed',
         body: sealed?.body ?? plain,
-        timeoutMs: this.#timeoutMs(),
+        timeoutMs: this.#timeoutMs(tries),
         authority: this.#config.authority,
         isLast,
       });
@@ -1844,10 +1860,10 @@
       throw Object.assign(new LicenseError(code, message), { retryAfter: reply.retryAfter });
     }
 
-    /** When the license is closed, a server that is silent must leave some of the time to the other. */
-    #timeoutMs() {
-      const left = this.#timeLeft(this.#config.timeoutSeconds * 1_000);
-      return this.#closeBy === null || this.#config.servers.length < 2 ? left : Math.ceil(left / 2);
+    /** When the license is closed, a server that is silent must leave their time to the tries that follow. */
+    #timeoutMs(tries) {
+      const most = this.#config.timeoutSeconds * 1_000;
+      return this.#closeBy === null ? most : Math.min(most, Math.ceil(this.#timeLeft(CLOSE_MS) / tries));
     }
 
     async #unseal(server, sealed, reply) {
@@ -1863,11 +1879,11 @@
     }
 
     /** The server's sealing key, out of a certificate that a trusted vendor signed. */
-    async #sealingKey(server) {
+    async #sealingKey(server, tries) {
       const known = this.#sealingKeys.get(server);
       if (known !== undefined) return known;
       const { authority, send } = this.#config;
-      const reply = await send(server + SERVER, { method: 'GET', timeoutMs: this.#timeoutMs(), authority });
+      const reply = await send(server + SERVER, { method: 'GET', timeoutMs: this.#timeoutMs(tries), authority });
       const certificates = parseObject(reply.body)?.certificates;
       for (const text of Array.isArray(certificates) ? certificates : []) {
         const certificate = await checkCertificate(text, this.#vendors).catch(() => null);
@@ -1904,12 +1920,12 @@
           throw new LicenseError(trouble.code, `the license was not given back, because what was done could not be reported: ${trouble.message}`, trouble.failures);
         }
         await this.#storage.lock('ask', this.#timeLeft(LOCK_WAIT_MS), async () => {
-          if (await isNeeded()) return;
-          const sharing = await this.#findSharing();
-          await this.#tellRelease(grant, sharing);
+          const grants = await this.#readGrants();
+          if (await isNeeded(grants)) return;
+          await this.#tellRelease(grant, grants);
           // Nothing that is about the same items lets this device work any more.
           const refusal = { code: 302, message: GIVEN_BACK };
-          const names = [this.#grantKey, ...sharing.map(({ name }) => name)];
+          const names = [this.#grantKey, ...this.#findSharing(grants).map(({ name }) => name)];
           await this.#storage.transact(['grant/'], (records) => {
             for (const name of names) {
               const known = records.get(name);
@@ -1923,19 +1939,25 @@
 
     // -- who uses it, and giving it back at the end --
 
-    /** Whether the license is one of instances only. */
-    #isFloating() {
-      const items = this.#claims?.items ?? [];
-      return items.length > 0 && items.every((item) => item.charge_way === 'concurrent_instance');
+    /** Others see that this one lives, from when the promise is kept until {@link License.#exit}. Of several that ask for it, the first one's promise is everybody's. */
+    #show() {
+      this.#shown ??= Promise.resolve(this.#storage.holdSession?.(this.#session)).catch((error) => {
+        this.#shown = null;
+        throw error;
+      });
+      return this.#shown;
     }
 
-    /** Shows the other licenses of this device that this one is used. A page that has nothing to give back need not: what shows it keeps pages from being kept for "back". */
+    /**
+     * Shows the other licenses of this device that this one is used. A page with no item that any of them gives back by
+     * itself need not: what shows it keeps pages from being kept for "back".
+     */
     async #enter() {
       const { releaseOnClose } = this.#config;
-      const isShown = this.#isFloating() || releaseOnClose === 'seat' || globalThis.document === undefined;
+      const isShown = (this.#claims?.items ?? []).some(isFloatingItem) || releaseOnClose === 'seat' || globalThis.document === undefined;
       if (this.#isEntered || this.#isClosed || this.#status.error !== null || !isShown) return;
       // Others must see that this one lives before they see what it uses.
-      this.#endSession ??= (await this.#storage.holdSession?.(this.#session)) ?? null;
+      await this.#show();
       const key = `use/${this.#session}`;
       await this.#storage.transact([key], (records) => records.put(key, this.#askedFor));
       this.#isEntered = true;
@@ -1945,44 +1967,63 @@
       const key = `use/${this.#session}`;
       if (this.#isEntered) await this.#storage.transact([key], (records) => records.delete(key)).catch((error) => this.#warn(error));
       this.#isEntered = false;
-      this.#endSession?.();
-      this.#endSession = null;
+      const shown = this.#shown;
+      this.#shown = null;
+      (await shown?.catch(() => null))?.();
     }
 
-    /** The grants of this device that are about an item that ours is about as well. */
-    async #findSharing() {
-      const grants = await this.#storage.transact(['grant/'], (records) => records.entries('grant/'));
-      const ours = new Set(this.#claims?.items.map((item) => item.item_id));
-      const sharing = [];
-      for (const [name, { authorization, refusal }] of grants) {
+    /** All genuine grants of this device, for whatever application and code. */
+    async #readGrants() {
+      const kept = await this.#storage.transact(['grant/'], (records) => records.entries('grant/'));
+      const now = this.#time.tell();
+      const grants = [];
+      for (const [name, { authorization, refusal }] of kept) {
         const claims = await checkChain(authorization, this.#vendors, { clientUuid: this.#clientUuid }).catch(() => null);
-        if (claims?.items.some((item) => ours.has(item.item_id))) sharing.push({ name, authorization, claims, isInForce: refusal === null });
+        if (claims !== null) grants.push({ name, authorization, claims, isInForce: refusal === null && now < claims.exp });
       }
-      return sharing;
+      return grants;
     }
 
-    /** Whether somebody else on this device uses the license. What those left that are gone is removed. */
-    async #isUsedByOthers() {
+    /** What this application was granted, as it is kept: another tab may have renewed it. */
+    #ownClaims(grants) {
+      return grants.find(({ name }) => name === this.#grantKey)?.claims ?? this.#claims;
+    }
+
+    /** Those that are about an item that ours is about as well; ours is one of them. */
+    #findSharing(grants) {
+      const ours = new Set(this.#ownClaims(grants)?.items.map((item) => item.item_id));
+      return grants.filter(({ claims }) => claims.items.some((item) => ours.has(item.item_id)));
+    }
+
+    /** Whether somebody else on this device uses one of our items. What those left that are gone is removed. */
+    async #isUsedByOthers(grants) {
       const users = await this.#storage.transact(['use/'], (records) => records.entries('use/'));
       const others = users.map(([key, grant]) => ({ session: key.slice('use/'.length), grant })).filter(({ session }) => session !== this.#session);
       if (others.length === 0) return false;
       const alive = await this.#storage.aliveSessions?.();
       const gone = others.filter(({ session }) => alive !== undefined && !alive.has(session));
       if (gone.length > 0) await this.#storage.transact(['use/'], (records) => gone.forEach(({ session }) => records.delete(`use/${session}`)));
-      const sharing = await this.#findSharing();
+      const sharing = this.#findSharing(grants);
       const isShared = (grant) => grant === this.#askedFor || sharing.some(({ name, isInForce }) => isInForce && name === `grant/${grant}`);
       return others.some((other) => !gone.includes(other) && isShared(other.grant));
     }
 
-    /** What the application wants given back is, if nobody else needs it and a server takes it in time; else everything stays as it was. */
+    /** Whether closing must not give the license back, because of others on this device. */
+    async #isNeeded(grants) {
+      if (await this.#isUsedByOthers(grants)) return true;
+      // An application with a named seat must be able to start with no network, and what is withdrawn is withdrawn whole.
+      return this.#config.releaseOnClose === 'instances' && this.#findSharing(grants).some(({ claims, isInForce }) => isInForce && !isFloating(claims));
+    }
+
+    /** What the application wants given back is, if nobody else needs it and a server takes it in time. */
     async #giveBackAtTheEnd() {
       const { releaseOnClose, servers } = this.#config;
-      const isWanted = releaseOnClose === 'seat' || (releaseOnClose === 'instances' && this.#isFloating());
+      const isWanted = releaseOnClose === 'seat' || (releaseOnClose === 'instances' && isFloating(this.#claims));
       if (!isWanted || !this.#isEntered || this.#status.error !== null || servers.length === 0 || performance.now() >= this.#closeBy) return;
       try {
         // Of those that close at the same moment, each is gone before it looks: so the last one sees nobody.
         await this.#exit();
-        if (!(await this.#isUsedByOthers())) await this.#giveBack(() => this.#isUsedByOthers());
+        if (!(await this.#isNeeded(await this.#readGrants()))) await this.#giveBack((grants) => this.#isNeeded(grants));
       } catch (error) {
         const { code, message, failures } = asLicenseError(error);
         this.#warn(new LicenseError(code, `the license was closed, and could not be given back: ${message}`, failures));
@@ -1998,14 +2039,22 @@
       }
     }
 
-    /** Tells the server that gave the license, else another one. It takes the last authorization that it gave under this code, which may be another application's of this device. */
-    async #tellRelease({ server: first, authorization: ours }, sharing) {
-      const ofCode = sharing.filter(({ claims }) => claims.hid === this.#claims?.hid);
-      const { authorization } = ofCode.reduce((latest, each) => (each.claims.iat > latest.claims.iat ? each : latest), { authorization: ours, claims: { iat: 0, ...this.#claims } });
+    /**
+     * Tells the server that just took the reports, or else gave the license; else another one. What is freed are our own
+     * items. A server takes the last authorization that it gave this device under the code, whichever application's it is.
+     */
+    async #tellRelease(grant, grants) {
+      const own = this.#ownClaims(grants);
+      const ofCode = grants.filter(({ claims }) => claims.hid === own?.hid);
+      // Where nothing is kept, this is the last that is known.
+      const known = { authorization: grant.authorization, claims: { iat: 0, ...(own === this.#claims ? own : null) } };
+      const { authorization } = ofCode.reduce((latest, each) => (each.claims.iat > latest.claims.iat ? each : latest), known);
+      const request = { client_uuid: this.#clientUuid, authorization, items: own?.items.map((item) => item.item_id) };
+      const servers = this.#serversFrom(this.#taker ?? grant.server);
       let failure;
-      for (const server of this.#serversFrom(first)) {
+      for (const [index, server] of servers.entries()) {
         try {
-          await this.#ask(server, RELEASE, { client_uuid: this.#clientUuid, authorization });
+          await this.#ask(server, RELEASE, request, { tries: servers.length - index });
           return;
         } catch (error) {
           failure = error;
@@ -2084,7 +2133,7 @@
         // They are on disk: nothing that goes wrong from here on may put them back.
         taken.counts = [];
         for (const stored of closed) if (stored.grant === this.#askedFor) this.#due.set(stored.report.report_id, stored.report);
-        if (!this.#isClosed) await this.#adopt(grant);
+        if (!this.#isClosed && (await this.#adopt(grant)) && !this.#isEntered) this.#soon(() => this.#storage.lock('ask', this.#timeLeft(LOCK_WAIT_MS), () => this.#enter()));
         return true;
       } catch (error) {
         this.#putBack(taken);
@@ -2128,6 +2177,7 @@
       if (this.#grant === null || this.#config.servers.length === 0) return null;
       try {
         return await this.#storage.lock('ask', this.#timeLeft(LOCK_WAIT_MS), async () => {
+          this.#taker = null;
           for (;;) {
             const batch = await this.#storage.transact(['report/', 'grant/'], (records) => this.#nextBatch(records));
             const trouble = batch === null ? null : await this.#submit(batch);
@@ -2164,10 +2214,14 @@
     async #submit(batch) {
       const ids = batch.reports.map(({ report_id }) => report_id);
       let failure;
-      for (const server of this.#serversFrom(this.#status.origin === 'server' ? this.#status.server : null)) {
+      const servers = this.#serversFrom(this.#taker ?? (this.#status.origin === 'server' ? this.#status.server : null));
+      for (const [index, server] of servers.entries()) {
         try {
-          const answer = await this.#ask(server, REPORTS, batch);
+          // Whichever server takes them is told of the license that is given back; when the last one does not, nobody is.
+          const left = servers.length - index;
+          const answer = await this.#ask(server, REPORTS, batch, { tries: left > 1 ? left + 1 : 1 });
           if (!isReportsAnswer(answer)) throw new LicenseError(302, `what answers at ${server} is not a license server: its answer cannot be read`);
+          this.#taker = server;
           await this.#takeAnswer(answer, ids, server);
           return null;
         } catch (error) {
