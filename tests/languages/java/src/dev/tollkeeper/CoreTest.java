@@ -233,6 +233,80 @@ class CoreTest {
     }
 
     @Test
+    void whoAnsweredTheReportsIsAskedFirstAndTheTimeIsSharedByTheTriesThatAreLeft() throws Exception {
+        Core core = coreWithStandby();
+        run(core, state, new Event.Start(), after(0), site.at(NOON));
+        count(core, 2, after(0));
+        FakeSite.Course course = run(core, state, new Event.Close(Arrays.asList()), after(1),
+            ask -> ask.server.equals(MAIN) ? FakeSite.silence(ask) : site.at(NOON + 1).apply(ask));
+        assertEquals(List.of(MAIN + REPORTS, STANDBY + REPORTS, STANDBY + RELEASE), course.asked);
+        assertEquals(List.of(3, 2, 2), course.triesLeft);
+        assertEquals(List.of(7L), site.freed);
+    }
+
+    private Core started(Config config, long seconds) {
+        Core core = core(config, after(seconds));
+        run(core, state, new Event.Start(), after(seconds), site.at(NOON + seconds));
+        assertTrue(core.standing().isLicensed());
+        return core;
+    }
+
+    private FakeSite.Course close(Core core, long seconds, String... others) {
+        FakeSite.Course course = run(core, state, new Event.Close(Arrays.asList(others)), after(seconds), site.at(NOON + seconds));
+        assertNull(course.notReleased);
+        return course;
+    }
+
+    @Test
+    void ofTwoApplicationsUnderOneCodeEachGivesBackItsOwn() throws Exception {
+        site.sold.put("dwt", new JsonArray(List.of(FakeSite.item(9, "concurrent_instance"))));
+        Config dbr = site.config(settings -> {});
+        Config dwt = site.config(settings -> settings.setProduct("dwt"));
+        // The authorization that was given last is another's, which works; then that of one that closed.
+        Core one = started(dbr, 0);
+        Core other = started(dwt, 1);
+        close(one, 2, dwt.askedFor);
+        assertEquals(List.of(true, false), List.of(state.granted.get(dbr.askedFor).isWithdrawn, state.granted.get(dwt.askedFor).isWithdrawn));
+        close(other, 3);
+        assertEquals(List.of(7L, 9L), site.freed);
+        one = started(dbr, 10);
+        other = started(dwt, 11);
+        close(other, 12, dbr.askedFor);
+        close(one, 13);
+        assertEquals(List.of(7L, 9L, 9L, 7L), site.freed);
+    }
+
+    @Test
+    void aNamedSeatOfAnotherApplicationStays() throws Exception {
+        site.sold.put("dwt", new JsonArray(List.of(FakeSite.item(7, "concurrent_instance"), FakeSite.item(8, "device"))));
+        Config dbr = site.config(settings -> {});
+        Config dwt = site.config(settings -> settings.setProduct("dwt"));
+        close(started(dwt, 0), 1, dbr.askedFor);
+        close(started(dbr, 2), 3);
+        assertEquals(List.of(), site.freed, "the other one may start with no network");
+        assertFalse(state.granted.get(dwt.askedFor).isWithdrawn);
+        // Not when it has ended, or is given back by hand: of that only what this application has.
+        long later = 8 * DAY;
+        close(started(dbr, later), later + 1);
+        assertEquals(List.of(7L), site.freed);
+        started(dwt, later + 2);
+        Core core = started(dbr, later + 3);
+        run(core, state, new Event.Release(), after(later + 4), site.at(NOON + later + 4));
+        assertEquals(List.of(7L, 7L), site.freed);
+        assertTrue(state.granted.get(dwt.askedFor).isWithdrawn);
+        // An application that gives back its seat does so unless another one works with it.
+        Config seat = site.config(settings -> settings.setProduct("dwt").setReleaseOnClose("seat"));
+        started(dbr, later + 5);
+        core = started(seat, later + 6);
+        close(core, later + 7, dbr.askedFor);
+        close(core, later + 8, (String) null);
+        assertEquals(2, site.freed.size());
+        close(core, later + 9);
+        assertEquals(List.of(7L, 7L, 7L, 8L), site.freed);
+        assertTrue(state.granted.get(dbr.askedFor).isWithdrawn);
+    }
+
+    @Test
     void whoWaitedForAnotherProcessTakesWhatThatOneGot() throws Exception {
         Core one = core();
         Core other = core();

@@ -9,7 +9,9 @@ import java.security.Signature;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Base64;
+import java.util.HashMap;
 import java.util.List;
+import java.util.Map;
 import java.util.function.Consumer;
 import java.util.function.Function;
 
@@ -65,6 +67,7 @@ final class FakeSite {
     /** What was asked, and what came of it. */
     static final class Course {
         final List<String> asked = new ArrayList<>();
+        final List<Integer> triesLeft = new ArrayList<>();
         int reported;
         LicenseException notReleased;
     }
@@ -72,6 +75,12 @@ final class FakeSite {
     private final Signer vendor = new Signer();
     private final Signer server = new Signer();
     final String uuid = Texts.uuidOf(Texts.random(16), 4);
+    /** The items of a product; of others there is one. */
+    final Map<String, JsonArray> sold = new HashMap<>();
+    /** The items that were given back. */
+    final List<Long> freed = new ArrayList<>();
+    /** The authorization that it gave last. */
+    private String last;
 
     Config config(Consumer<LicenseSettings> change) throws LicenseException {
         LicenseSettings settings = new LicenseSettings().setVendorPublicKey(vendor.publicKey()).setMainServerURL(MAIN).setProduct("dbr")
@@ -80,19 +89,23 @@ final class FakeSite {
         return new Config(settings);
     }
 
+    static JsonObject item(long id, String chargeWay) {
+        return JsonObject.builder().value("item_id", id).value("product", "dbr").value("charge_way", chargeWay).value("instances", 4).done();
+    }
+
     /** What it grants to a request, at its time. */
     JsonObject grant(JsonObject request, long now) {
-        JsonObject item = JsonObject.builder().value("item_id", 7).value("product", "dbr").value("charge_way", "concurrent_instance")
-            .value("instances", 4).done();
+        JsonArray one = new JsonArray(List.of(item(7, "concurrent_instance")));
         JsonObject claims = JsonObject.builder().value("iss", uuid).value("sub", request.getString("client_uuid")).value("iat", now).value("nbf", now)
             .value("exp", now + 7 * Times.DAY_SECONDS).value("nonce", request.getString("nonce")).value("org", "216998").value("hs", "216998-line4")
-            .value("hid", "the code").array("items").value(item).end().done();
+            .value("hid", "the code").array("items", sold.getOrDefault(request.getString("product"), one)).done();
         JsonObject certificate = JsonObject.builder().value("server_uuid", uuid).value("organization_id", "216998")
             .value("not_before", "2020-01-01T00:00:00Z").value("not_after", "2031-01-01T00:00:00Z").done();
         certificate.put("jwk", server.jwk());
         JsonObject head = new JsonObject();
         head.put("svr", vendor.sign(new JsonObject(), "tk-server+jws", certificate));
-        return JsonObject.builder().value("authorization", server.sign(head, "tk-authorization+jws", claims)).value("ticket", "5a")
+        last = server.sign(head, "tk-authorization+jws", claims);
+        return JsonObject.builder().value("authorization", last).value("ticket", "5a")
             .value("refresh_after", Times.text(now + Times.DAY_SECONDS)).value("report_interval_seconds", 180).value("origin", uuid)
             .object("safe").end().done();
     }
@@ -101,7 +114,10 @@ final class FakeSite {
     JsonObject answer(Actions.Ask ask, long now) {
         JsonObject body = Json.parse(ask.body);
         if (ask.path.equals(AUTHORIZE)) return grant(body, now);
-        if (ask.path.equals(RELEASE)) return new JsonObject();
+        if (ask.path.equals(RELEASE)) {
+            for (Object item : body.getArray("items")) freed.add(((Number) item).longValue());
+            return new JsonObject();
+        }
         return JsonObject.builder().array("accepted", new JsonArray(ids(ask))).array("duplicate").end().array("rejected").end().value("origin", uuid)
             .value("sequence", 5).object("safe").value(uuid, 9).end().done();
     }
@@ -127,7 +143,10 @@ final class FakeSite {
 
     /** Answers as the site does at its time. */
     Function<Actions.Ask, Event> at(long now) {
-        return ask -> answered(answer(ask, now));
+        return ask -> {
+            boolean isStale = ask.path.equals(RELEASE) && !Json.parse(ask.body).getString("authorization").equals(last);
+            return isStale ? refused(403, 203, "authorized again") : answered(answer(ask, now));
+        };
     }
 
     /** The same with something else in it. */
@@ -149,6 +168,7 @@ final class FakeSite {
             next = null;
             if (actions.ask == null) break;
             course.asked.add(actions.ask.server + actions.ask.path);
+            course.triesLeft.add(actions.ask.triesLeft);
             next = answer.apply(actions.ask);
         }
         return course;

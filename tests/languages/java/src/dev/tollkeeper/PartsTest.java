@@ -8,6 +8,10 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.io.File;
+import java.io.IOException;
+import java.net.InetAddress;
+import java.net.ServerSocket;
+import java.net.Socket;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.LocalDate;
@@ -180,6 +184,56 @@ class PartsTest {
         Path path = folder.resolve(name);
         Files.createDirectories(path.getParent());
         Files.writeString(path, text);
+    }
+
+    @Test
+    void whoEndedUsesNothingAndIsNotMadeByLookingAtIt() throws Exception {
+        File cache = folder.resolve("cache").toFile();
+        Folder one = new Folder(cache, "a grant");
+        Folder other = new Folder(cache, "another");
+        File ended = new File(cache, "session-" + Texts.uuidOf(Texts.random(16), 4) + ".lock");
+        assertThrows(IOException.class, () -> LockFile.openToRead(ended));
+        assertFalse(ended.exists());
+        Files.writeString(ended.toPath(), "that of one that was killed");
+        assertEquals(List.of("another"), one.with(state -> one.usedByOthers()));
+        assertFalse(ended.exists());
+        other.leave();
+        assertEquals(List.of(), one.with(state -> one.usedByOthers()));
+        one.leave();
+    }
+
+    /** Begins an answer, and goes on byte after byte. */
+    private static void drip(ServerSocket server, byte[] beginning) {
+        try (Socket socket = server.accept()) {
+            socket.getOutputStream().write(beginning);
+            for (int at = 0; at < 200; at++) {
+                socket.getOutputStream().write('0');
+                Thread.sleep(20);
+            }
+        } catch (IOException | InterruptedException error) {
+            // Nobody listens any more.
+        }
+    }
+
+    @Test
+    void aServerIsLeftWhenItsTimeIsOverWhateverItDoes() throws Exception {
+        Map<String, String> beginnings = Map.of("https", "\u0016\u0003\u0003\u0040\u0000", "http", "HTTP/1.1 20", "http:",
+            "HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n");
+        for (Map.Entry<String, String> each : beginnings.entrySet()) {
+            try (ServerSocket server = new ServerSocket(0, 5, InetAddress.getLoopbackAddress())) {
+                Thread dripping = new Thread(() -> drip(server, Texts.utf8(each.getValue())));
+                dripping.start();
+                String url = each.getKey().replace(":", "") + "://127.0.0.1:" + server.getLocalPort();
+                Link link = new Link(url, new FakeSite().config(settings -> settings.setMainServerURL(url)));
+                long began = System.nanoTime();
+                Event event = link.ask(FakeSite.RELEASE, Texts.utf8("{}"), null, 0, 500);
+                long took = (System.nanoTime() - began) / 1_000_000;
+                assertEquals("it did not answer in time", ((Event.Unanswered) event).message, each.getKey());
+                assertTrue(took >= 450 && took < 1_500, took + " ms");
+                dripping.join(2_000);
+                assertFalse(dripping.isAlive(), each.getKey() + ": it is told that nobody listens");
+            }
+        }
     }
 
     @Test

@@ -13,6 +13,7 @@ import java.io.OutputStream;
 import java.net.HttpURLConnection;
 import java.net.URL;
 import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -133,6 +134,27 @@ final class Sandbox implements AutoCloseable {
 
     private JsonObject usage(String code) throws Exception {
         return Json.parse(Texts.utf8(run("usage", "show", "--data", data.toString(), "--handshake", code, "--json").trim()));
+    }
+
+    /** A further license of items, each as a license file says it, under a code of their own. */
+    void sell(String code, String... items) throws Exception {
+        Path home = Files.createTempDirectory(data, "sold");
+        StringBuilder told = new StringBuilder("organization_id = \"216998\"\n");
+        List<String> ids = new ArrayList<>();
+        for (String item : items) {
+            ids.add(find("item_id = (\\d+)", item));
+            told.append("[[items]]\nvalid_from = 2020-01-01\nvalid_to = 2099-12-31\n").append(item).append('\n');
+        }
+        String list = Files.writeString(home.resolve("items.toml"), told).toString();
+        String request = home.resolve("server.req").toString();
+        String bare = home.resolve("new.lic").toString();
+        String sold = home.resolve("sold.lic").toString();
+        String key = state.getString("vendor_key_file");
+        run("license", "request", "--data", data.toString(), "--out", request);
+        run("vendor", "issue", "--key", key, "--items", list, "--out", bare);
+        run("vendor", "activate", "--key", key, "--license", bare, "--request", request, "--out", sold);
+        run("license", "import", sold, "--data", data.toString());
+        run("handshake", "add", code, "--items", String.join(",", ids), "--data", data.toString());
     }
 
     /** A command of the binary; its output. */

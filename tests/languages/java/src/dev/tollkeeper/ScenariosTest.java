@@ -380,6 +380,73 @@ class ScenariosTest {
         assertEquals(0, other.getIdleInstances());
     }
 
+    /** One of an item, and no more. */
+    private static String item(int id, String grace, String more) {
+        return "item_id = " + id + "\nquota = 1\ngrace = { " + grace + " }\n" + more;
+    }
+
+    private static String floating(int id, String product) {
+        return item(id, "tolerance = 0, growth_per_day = 0", "product = \"" + product + "\"\ncharge_way = \"concurrent_instance\"");
+    }
+
+    @Test
+    void ofTwoApplicationsUnderOneCodeEachGivesBackItsOwn() throws Exception {
+        Sandbox server = sandbox("server");
+        server.sell("216998-both", floating(300_000_001, "dbr"), floating(300_000_002, "dwt"));
+        LicenseSettings dbr = server.settings(cache()).setHandshakeCode("216998-both");
+        LicenseSettings dwt = new LicenseSettings(dbr).setProduct("dwt");
+        LicenseSettings elsewhere = server.settings(folder.resolve("other")).setHandshakeCode("216998-both");
+        for (boolean isReversed : new boolean[] {false, true}) {
+            License one = licensed(dbr);
+            License other = licensed(dwt);
+            assertEquals(120, refusal(elsewhere.setProduct("dbr")).getCode());
+            (isReversed ? other : one).close();
+            assertEquals(120, refusal(elsewhere.setProduct(isReversed ? "dbr" : "dwt")).getCode(), "the other one works");
+            License.initialize(elsewhere.setProduct(isReversed ? "dwt" : "dbr")).close();
+            (isReversed ? one : other).check();
+            (isReversed ? one : other).close();
+            License.initialize(elsewhere.setProduct(isReversed ? "dbr" : "dwt")).close();
+        }
+    }
+
+    @Test
+    void aNamedSeatOfAnotherApplicationStays() throws Exception {
+        Sandbox server = sandbox("server");
+        String named = "product = \"dbr\"\nmodules = [\"dpm\"]\ncharge_way = \"device\"\nperiod = \"quarter\"";
+        server.sell("216998-mixed", floating(300_000_001, "dbr") + "\nmodules = [\"1d\"]", item(300_000_002, "percent = 0", named));
+        LicenseSettings plain = server.settings(cache()).setHandshakeCode("216998-mixed").setLimitedModules("1d");
+        LicenseSettings mixed = new LicenseSettings(plain).setLimitedModules("1d", "dpm");
+        LicenseSettings elsewhere = server.settings(folder.resolve("other")).setHandshakeCode("216998-mixed").setLimitedModules("1d");
+        License.initialize(mixed).close();
+        License.initialize(plain).close();
+        assertEquals(120, refusal(elsewhere).getCode(), "the first one may start with no network");
+        server.stop();
+        License.initialize(mixed).close();
+        server.startAgain();
+        // By hand it is given back, but for the seat.
+        License.initialize(plain).release();
+        License.initialize(elsewhere).close();
+        assertEquals(120, refusal(elsewhere.setLimitedModules("dpm")).getCode());
+        License.initialize(mixed).close();
+    }
+
+    @Test
+    void whatCannotBeWrittenIsNotFollowedByGivingBack() throws Exception {
+        Sandbox server = sandbox("server");
+        BlockingQueue<String> heard = new LinkedBlockingQueue<>();
+        LicenseSettings settings = server.settings(cache()).setHandshakeCode("216998-instances");
+        License license = afterwards(License.initialize(settings, listener(heard)));
+        // In the way of what is written.
+        Path inTheWay = Files.createDirectories(cache().resolve("java/.open.json.tmp"));
+        license.record("QR Code", 3);
+        assertEquals(306, assertThrows(LicenseException.class, license::release).getCode());
+        license.close();
+        assertFalse(Files.readString(cache().resolve("java/authorizations.json")).contains("\"withdrawn\":true"));
+        Files.delete(inTheWay);
+        License.initialize(settings).close();
+        assertTrue(Files.readString(cache().resolve("java/authorizations.json")).contains("\"withdrawn\":true"));
+    }
+
     private static LicenseListener listener(BlockingQueue<String> heard) {
         return new LicenseListener() {
             @Override

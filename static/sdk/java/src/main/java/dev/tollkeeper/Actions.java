@@ -12,11 +12,14 @@ final class Actions {
         final String path;
         /** JSON. */
         final byte[] body;
+        /** How many servers may still be asked until all is done, this one included: to share the time, where there is little. */
+        final int triesLeft;
 
-        Ask(String server, String path, byte[] body) {
+        Ask(String server, String path, byte[] body, int triesLeft) {
             this.server = server;
             this.path = path;
             this.body = body;
+            this.triesLeft = triesLeft;
         }
     }
 

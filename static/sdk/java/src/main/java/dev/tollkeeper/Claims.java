@@ -8,14 +8,13 @@ import java.util.List;
 final class Claims {
     /** One license item of it. */
     static final class Item {
-        /** {@code null} where the server tells none. */
-        final Long id;
+        final long id;
         final String product;
         final List<String> modules;
         final String chargeWay;
         final int instances;
 
-        Item(Long id, String product, List<String> modules, String chargeWay, int instances) {
+        Item(long id, String product, List<String> modules, String chargeWay, int instances) {
             this.id = id;
             this.product = product;
             this.modules = modules;
@@ -77,10 +76,11 @@ final class Claims {
         List<Item> items = new ArrayList<>();
         for (JsonObject item : list) {
             List<String> modules = Json.texts(item, "modules");
+            Long id = Json.whole(item, "item_id");
             Long instances = Json.whole(item, "instances");
-            if (modules == null || instances == null || !item.isString("product") || !item.isString("charge_way")) return null;
+            if (modules == null || id == null || instances == null || !item.isString("product") || !item.isString("charge_way")) return null;
             int granted = (int) Math.min(Math.max(instances, 0), Integer.MAX_VALUE);
-            items.add(new Item(Json.whole(item, "item_id"), item.getString("product"), modules, item.getString("charge_way"), granted));
+            items.add(new Item(id, item.getString("product"), modules, item.getString("charge_way"), granted));
         }
         return new Claims(body, items);
     }
@@ -121,7 +121,7 @@ final class Claims {
 
     /** Whether both are about an item: what one application of the device gives back, another has no more. */
     boolean sharesItemWith(Claims other) {
-        for (Item ours : items) for (Item theirs : other.items) if (ours.id != null && ours.id.equals(theirs.id)) return true;
+        for (Item ours : items) for (Item theirs : other.items) if (ours.id == theirs.id) return true;
         return false;
     }
 

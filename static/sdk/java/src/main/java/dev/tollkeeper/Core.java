@@ -1,5 +1,6 @@
 package dev.tollkeeper;
 
+import com.grack.nanojson.JsonArray;
 import com.grack.nanojson.JsonObject;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
@@ -42,12 +43,13 @@ final class Core {
         }
     }
 
-    /** What is sent, and the servers still to be asked. */
+    /** What is sent, the servers still to be asked, and the one that is asked now. */
     private static final class Sending {
         /** Of reports; {@code null} where the license is given back. */
         final List<String> ids;
         final byte[] body;
         final Deque<String> servers;
+        String server;
 
         Sending(List<String> ids, byte[] body, Deque<String> servers) {
             this.ids = ids;
@@ -74,6 +76,8 @@ final class Core {
     private int othersHold;
     /** Once all is reported, the license is given back. */
     private boolean isLeaving;
+    /** Who answered last since then, if anybody did: the other one may be silent. */
+    private String answering;
 
     /** Of an application with these settings. The device gets its UUID now: {@code bound} where it follows from the machine. */
     Core(Config config, String session, String bound, State state, SiteTime.Moment now) {
@@ -225,6 +229,7 @@ final class Core {
             return;
         }
         final List<String> ids = sending.ids;
+        answering = sending.server;
         sending = null;
         actions.reported.add(Outbox.takeAnswer(state, answer));
         // What the answer does not speak of was not taken.
@@ -244,9 +249,11 @@ final class Core {
             // A server that does not know the name may be the wrong one of two; any other refusal is the site's word.
             boolean asksNext = isTemporary || LicenseException.maybeWrongServer(event.code);
             askNext(asksNext ? round.server + 1 : config.servers.size(), failures, leastPause, state, actions);
-        } else if (sending != null && (sending.ids == null || !dropNamed(event, state, actions))) {
+        } else if (sending != null) {
+            if (!isTemporary) answering = sending.server;
+            if (sending.ids != null && dropNamed(event, state, actions)) return;
             if (isTemporary && !sending.servers.isEmpty()) {
-                ask(sending.servers.pop(), sending.ids == null ? RELEASE : REPORTS, sending.body, actions);
+                send(actions);
                 return;
             }
             List<String> ids = sending.ids;
@@ -282,8 +289,11 @@ final class Core {
         }
     }
 
-    private void ask(String server, String path, byte[] body, Actions actions) {
-        actions.ask = new Actions.Ask(server, path, body);
+    /** Asks the next server to take it. After reports there is the license to be given back, if at all. */
+    private void send(Actions actions) {
+        sending.server = sending.servers.pop();
+        int tries = sending.servers.size() + (sending.ids == null ? 1 : 2);
+        actions.ask = new Actions.Ask(sending.server, sending.ids == null ? RELEASE : REPORTS, sending.body, tries);
     }
 
     // ---- authorization ----
@@ -349,7 +359,8 @@ final class Core {
         String server = config.servers.get(index);
         JsonObject request = AuthorizeRequest.of(config, server, state);
         authorizing = new Authorizing(failures, index, request.getString("nonce"), leastPause);
-        ask(server, AUTHORIZE, Json.bytes(request), actions);
+        // After it there are reports.
+        actions.ask = new Actions.Ask(server, AUTHORIZE, Json.bytes(request), config.servers.size() - index + 1);
     }
 
     /** No server granted: the authorization of before may do. */
@@ -442,42 +453,44 @@ final class Core {
 
     /** Whether closing gives the license back. {@code others} is what the others of the machine use that live, see {@link Event.Close}. */
     boolean isGivenBackAtTheEnd(List<String> others, State state) {
-        boolean isWanted = config.releaseOnClose.equals("seat") || (config.releaseOnClose.equals("instances") && standing.isLicensed()
-            && standing.claims.isFloating());
-        if (!isWanted || !standing.isLicensed() || config.servers.isEmpty()) return false;
-        for (String other : others) {
-            if (other == null || other.equals(config.askedFor)) return false;
-            Grant grant = state.granted.get(other);
-            if (grant != null && !grant.isWithdrawn && sharedWith(standing.claims, grant, state) != null) return false;
+        Claims ours = ownClaims(state);
+        boolean isFloatingOnly = config.releaseOnClose.equals("instances");
+        if (config.releaseOnClose.equals("nothing") || ours == null || (isFloatingOnly && !ours.isFloating())) return false;
+        if (!standing.isLicensed() || config.servers.isEmpty()) return false;
+        if (others.contains(null) || others.contains(config.askedFor)) return false;
+        for (Map.Entry<String, Grant> kept : state.granted.entrySet()) {
+            Claims claims = kept.getValue().isWithdrawn ? null : genuine(kept.getValue(), state);
+            if (claims == null || site >= claims.exp || !claims.sharesItemWith(ours)) continue;
+            // Another application, which is closed, may start with no network by a grant that holds a named seat as well: it keeps its instances.
+            if (others.contains(kept.getKey()) || (isFloatingOnly && !claims.isFloating())) return false;
         }
         return true;
     }
 
-    /** What a grant of this device says, if it is about an item of {@code ours} as well; else {@code null}. */
-    private Claims sharedWith(Claims ours, Grant grant, State state) {
+    /** What a grant of this device says, whatever application has it; {@code null} if it is not genuine. */
+    private Claims genuine(Grant grant, State state) {
         try {
-            Claims claims = Claims.check(grant.authorization, config.vendors, new Claims.Expected(state.clientUuid, null, null, null));
-            return claims.sharesItemWith(ours) ? claims : null;
+            return Claims.check(grant.authorization, config.vendors, new Claims.Expected(state.clientUuid, null, null, null));
         } catch (Distrust distrust) {
             return null;
         }
     }
 
     private Claims ownClaims(State state) {
+        Grant grant = state.granted.get(config.askedFor);
         try {
-            return check(state.granted.get(config.askedFor).authorization, null, state);
+            return grant == null ? null : check(grant.authorization, null, state);
         } catch (Distrust distrust) {
             return null;
         }
     }
 
-    /** A server takes the last authorization that it gave under this code, which may be another application's of this device. */
-    private String latestAuthorization(State state) {
-        Claims ours = ownClaims(state);
+    /** The last authorization that this device got under the code of {@code ours}, for whatever application: a server takes no other. */
+    private String latestAuthorization(Claims ours, State state) {
         Claims latest = ours;
         String found = state.granted.get(config.askedFor).authorization;
-        for (Grant grant : ours == null ? Collections.<Grant>emptyList() : state.granted.values()) {
-            Claims claims = sharedWith(ours, grant, state);
+        for (Grant grant : state.granted.values()) {
+            Claims claims = genuine(grant, state);
             if (claims == null || !claims.hid.equals(ours.hid) || claims.iat <= latest.iat) continue;
             latest = claims;
             found = grant.authorization;
@@ -490,7 +503,8 @@ final class Core {
         Claims ours = ownClaims(state);
         withdraw(state);
         for (Grant grant : ours == null ? Collections.<Grant>emptyList() : state.granted.values()) {
-            if (grant.isWithdrawn || sharedWith(ours, grant, state) == null) continue;
+            Claims claims = grant.isWithdrawn ? null : genuine(grant, state);
+            if (claims == null || !claims.sharesItemWith(ours)) continue;
             grant.isWithdrawn = true;
             state.touch(State.Part.GRANTS);
         }
@@ -506,6 +520,7 @@ final class Core {
                 + "server, whose administrator releases the device"), actions);
         } else {
             isLeaving = true;
+            answering = null;
             Outbox.retryFailed(state);
             report(state, actions);
         }
@@ -514,11 +529,20 @@ final class Core {
     /** All is reported. */
     private void askRelease(State state, Actions actions) {
         Grant grant = state.granted.get(config.askedFor);
+        Claims ours = ownClaims(state);
+        if (ours == null) {
+            String message = "the authorization that is kept is not genuine: initialize again, then give the license back";
+            notReleased(new LicenseException(LicenseException.NOT_GENUINE, message), actions);
+            return;
+        }
+        JsonArray items = new JsonArray();
+        for (Claims.Item item : ours.items) items.add(item.id);
         JsonObject request = new JsonObject();
         request.put("client_uuid", state.clientUuid);
-        request.put("authorization", latestAuthorization(state));
-        sending = new Sending(null, Json.bytes(request), serversFrom(grant.server));
-        ask(sending.servers.pop(), RELEASE, sending.body, actions);
+        request.put("authorization", latestAuthorization(ours, state));
+        request.put("items", items);
+        sending = new Sending(null, Json.bytes(request), serversFrom(answering == null ? grant.server : answering));
+        send(actions);
     }
 
     /** Every server, this one first. */
@@ -608,8 +632,9 @@ final class Core {
             if (isLeaving) askRelease(state, actions);
             return;
         }
-        sending = new Sending(batch.ids, Json.bytes(batch.request), serversFrom(standing.server == null ? "" : standing.server));
-        ask(sending.servers.pop(), REPORTS, sending.body, actions);
+        String first = isLeaving && answering != null ? answering : standing.server;
+        sending = new Sending(batch.ids, Json.bytes(batch.request), serversFrom(first == null ? "" : first));
+        send(actions);
     }
 
     // ---- by hand ----

@@ -189,25 +189,26 @@ final class Folder {
     /** Which grants the others of this machine use that live; {@code null} of one that does not tell. */
     List<String> usedByOthers() {
         List<String> grants = new ArrayList<>();
-        for (String name : alive()) if (!name.equals(session)) grants.add(grantOf(sessionFile(name)));
-        return grants;
-    }
-
-    private static String grantOf(File file) {
-        // By the one handle of this process, if it has one: closing another would free the lock.
-        try (LockFile other = LockFile.open(file)) {
-            String grant = other.read();
-            return grant == null || grant.isEmpty() ? null : grant;
-        } catch (IOException error) {
-            return null;
+        for (String name : alive()) {
+            File file = sessionFile(name);
+            if (name.equals(session)) continue;
+            // By the one handle of this process, if it has one: closing another would free the lock.
+            try (LockFile other = LockFile.openToRead(file)) {
+                String grant = other.read();
+                grants.add(grant == null || grant.isEmpty() ? null : grant);
+            } catch (IOException error) {
+                // Unless it ended just now.
+                if (file.exists()) grants.add(null);
+            }
         }
+        return grants;
     }
 
     private static boolean isAlive(File file) {
         try {
             // In this process: another handle of it must not be closed.
             if (LockFile.isOpen(file)) return true;
-            try (LockFile other = LockFile.open(file)) {
+            try (LockFile other = LockFile.openToRead(file)) {
                 if (!other.tryLock()) return true;
                 other.unlock();
             }

@@ -422,10 +422,11 @@ public final class License implements AutoCloseable {
 
     /**
      * Gives the license back: reports what was done, the slot that goes on included, then frees the
-     * seat or the instances for another device, and closes. The application must initialize again to go
-     * on. Waits for the servers.
+     * seats or the instances of its items for another device, also where another application of the machine uses them, and
+     * closes. The application must initialize again to go on. Waits for the servers.
      *
      * @throws LicenseException Why it was not given back, such as 302: then the license goes on, and what was counted is kept.
+     *     If only the answer was lost on its way, the server has taken it back all the same.
      */
     public void release() throws LicenseException {
         checkOpen();
@@ -448,9 +449,11 @@ public final class License implements AutoCloseable {
 
     /**
      * Puts what was counted on disk and ends. What {@link LicenseSettings#setReleaseOnClose} says is given back, usually a floating
-     * license, if no other license or process of the machine uses it; named seats are kept, see {@link #release}. Waits for
-     * servers 3 seconds at most; when none answers, everything stays as it was. No listener is called any more when this
-     * returns; one that closes is the last. A further call does nothing.
+     * license, if no other license or process of the machine needs it; named seats are kept, see {@link #release}. Waits for
+     * servers 3 seconds at most; when none can be reached, everything stays as it was. If only the answer is lost on its way,
+     * the server has taken the license back, while the authorization that is kept here lasts until it ends. No listener is called
+     * any more when this returns, but for one that is running at that moment on {@link LicenseSettings#setExecutor}: it may still
+     * run. A listener that closes is the last. A further call does nothing.
      */
     @Override
     public void close() {

@@ -304,10 +304,12 @@ public final class LicenseSettings {
     }
 
     /**
-     * Sets what closing gives back to the server, when no other license or process of the machine uses it.
+     * Sets what closing gives back to the server, when no other license or process of the machine uses it. All applications of a
+     * machine that share a license should set the same: the one that closes last decides for all.
      *
-     * @param what "instances" of a floating license, when it is not set, so that another machine may have them at once; "seat",
-     *     whatever the license is charged by; "nothing": all is kept until the authorization ends.
+     * @param what "instances" of a floating license, when it is not set, so that another machine may have them at once, unless
+     *     another application is authorized for them together with a named seat; "seat", whatever the license is charged by;
+     *     "nothing": all is kept until the authorization ends.
      * @return These settings.
      */
     public LicenseSettings setReleaseOnClose(String what) {
@@ -315,7 +317,8 @@ public final class LicenseSettings {
     }
 
     /**
-     * Sets where listeners and callbacks are called.
+     * Sets where listeners and callbacks are called. A listener that is running there when {@link License#close} is called may still
+     * run when that returns; none is called afterwards.
      *
      * @param executor Such as {@code handler::post} for Android's main thread; {@code null}: threads of the library.
      * @return These settings.

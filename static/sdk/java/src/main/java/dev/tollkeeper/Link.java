@@ -13,6 +13,11 @@ import java.net.SocketException;
 import java.net.SocketTimeoutException;
 import java.net.URL;
 import java.security.GeneralSecurityException;
+import java.util.concurrent.Callable;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.Future;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.TimeoutException;
 import javax.net.ssl.HttpsURLConnection;
 import javax.net.ssl.SSLException;
 import javax.net.ssl.SSLSocketFactory;
@@ -74,8 +79,8 @@ final class Link {
     private String authority;
     /** What requests are sealed to, once it is known. */
     private byte[] sealingKey;
-    /** How long it may take just now. */
-    private int wholeMs = WHOLE_MS;
+    /** When what is asked just now takes too long, whatever it consists of: {@link System#nanoTime}. */
+    private long giveUpAt;
 
     /** To the server with this URL. Nothing is connected yet. */
     Link(String url, Config config) {
@@ -93,7 +98,7 @@ final class Link {
      * earlier time; {@code proven} a time that is past.
      */
     Event ask(String path, byte[] body, String known, long proven, long limit) {
-        wholeMs = (int) Math.min(WHOLE_MS, limit);
+        giveUpAt = System.nanoTime() + Math.min(WHOLE_MS, limit) * 1_000_000;
         try {
             if (isEncrypted && config.authority != null && trusted == null) connect(known, proven);
             return config.isSealed ? askSealed(path, body) : answer(send("POST", path, "application/json", body, trusted));
@@ -187,19 +192,16 @@ final class Link {
             if (isEncrypted && sockets != null && sockets != trusted) ((HttpsURLConnection) connection).setHostnameVerifier((host, tls) -> true);
             connection.setInstanceFollowRedirects(false);
             connection.setUseCaches(false);
-            int connectMs = Math.max(Math.min(CONNECT_MS, wholeMs / 2), 1);
-            connection.setConnectTimeout(connectMs);
-            connection.setReadTimeout(Math.max(wholeMs - connectMs, 1));
+            int left = (int) Math.max((giveUpAt - System.nanoTime()) / 1_000_000, 1);
+            connection.setConnectTimeout(Math.min(CONNECT_MS, left));
+            connection.setReadTimeout(left);
             connection.setRequestMethod(method);
             connection.setRequestProperty("User-Agent", "tollkeeper-java/" + License.VERSION);
             if (body != null) {
                 connection.setDoOutput(true);
                 connection.setRequestProperty("Content-Type", contentType);
-                try (OutputStream output = connection.getOutputStream()) {
-                    output.write(body);
-                }
             }
-            return read(connection);
+            return await(connection, body);
         } catch (SocketTimeoutException error) {
             throw new Trouble(LicenseException.NO_SERVER, "it did not answer in time", 0);
         } catch (SSLException error) {
@@ -211,8 +213,43 @@ final class Link {
         }
     }
 
-    private Reply read(HttpURLConnection connection) throws IOException {
-        long giveUpAt = System.nanoTime() + wholeMs * 1_000_000L;
+    /**
+     * Waits for the answer, as long as there is time. A connection has limits for each of its parts alone, and none for names that are looked up
+     * and servers that send byte after byte: so it works on another thread, which is left alone when the time is over.
+     */
+    private Reply await(HttpURLConnection connection, byte[] body) throws IOException {
+        long until = giveUpAt;
+        Callable<Reply> work = () -> exchange(connection, body, until);
+        Future<Reply> coming = Async.run(work, null, null);
+        while (true) {
+            try {
+                return coming.get(Math.max(until - System.nanoTime(), 0), TimeUnit.NANOSECONDS);
+            } catch (TimeoutException error) {
+                // This as well may wait.
+                Async.run((Async.Action) connection::disconnect, null, null);
+                throw new SocketTimeoutException();
+            } catch (ExecutionException error) {
+                if (error.getCause() instanceof IOException) throw (IOException) error.getCause();
+                throw new IllegalStateException(error.getCause());
+            } catch (InterruptedException error) {
+                // Nobody has a reason to interrupt our threads.
+            }
+        }
+    }
+
+    private static Reply exchange(HttpURLConnection connection, byte[] body, long giveUpAt) throws IOException {
+        connection.connect();
+        // What is not sent by now is not sent: whoever asked goes on without it.
+        if (System.nanoTime() - giveUpAt >= 0) throw new SocketTimeoutException();
+        if (body != null) {
+            try (OutputStream output = connection.getOutputStream()) {
+                output.write(body);
+            }
+        }
+        return read(connection, giveUpAt);
+    }
+
+    private static Reply read(HttpURLConnection connection, long giveUpAt) throws IOException {
         int status = connection.getResponseCode();
         ByteArrayOutputStream body = new ByteArrayOutputStream();
         try (InputStream input = status >= 400 ? connection.getErrorStream() : connection.getInputStream()) {

@@ -25,21 +25,32 @@ final class LockFile implements Closeable {
     private final String path;
     /** Also held while it is read or written: all have one place in it. */
     private final RandomAccessFile file;
+    private final boolean isWritable;
     private final Semaphore turn = new Semaphore(1, true);
     private FileLock lock;
     private int users;
 
-    private LockFile(String path) throws IOException {
+    private LockFile(String path, boolean isWritable) throws IOException {
         this.path = path;
-        file = new RandomAccessFile(path, "rw");
+        this.isWritable = isWritable;
+        file = new RandomAccessFile(path, isWritable ? "rw" : "r");
     }
 
-    /** To be closed as often as it was opened. */
+    /** Makes it, if it is missing. To be closed as often as it was opened. */
     static LockFile open(File file) throws IOException {
+        return open(file, true);
+    }
+
+    /** One that is there: to see what it says, and whether another process has it locked. */
+    static LockFile openToRead(File file) throws IOException {
+        return open(file, false);
+    }
+
+    private static LockFile open(File file, boolean isWritable) throws IOException {
         String path = file.getCanonicalPath();
         synchronized (OPEN) {
             LockFile known = OPEN.get(path);
-            if (known == null) OPEN.put(path, known = new LockFile(path));
+            if (known == null) OPEN.put(path, known = new LockFile(path, isWritable));
             known.users++;
             return known;
         }
@@ -81,8 +92,8 @@ final class LockFile implements Closeable {
 
     private boolean tryTake() throws IOException {
         try {
-            // Never the channel's own waiting lock: it closes the file when the thread is interrupted.
-            lock = file.getChannel().tryLock();
+            // Never the channel's own waiting lock: it closes the file when the thread is interrupted. What is only read gives a shared lock only.
+            lock = file.getChannel().tryLock(0, Long.MAX_VALUE, !isWritable);
         } catch (OverlappingFileLockException error) {
             // Another copy of this library in the same process, as of a second web application.
             return false;

@@ -66,7 +66,7 @@ final class Notices {
 
     /**
      * Calls the listener no more. Waits until it has returned, unless it is the listener who asks, or the application's
-     * executor, which may be waiting for us, that calls it.
+     * executor, which may be waiting for us, that calls it: there it may still run afterwards.
      */
     void silence() {
         boolean isInterrupted = false;

@@ -9,7 +9,8 @@ import java.util.concurrent.locks.ReentrantLock;
 
 /**
  * A license's two threads. One puts counts on disk and waits for no server; the other renews, reports,
- * calls the application's listener, and at the end gives back what is to be given back. Both publish what is so for the application's threads to read.
+ * calls the application's listener, and at the end gives back what is to be given back. Both publish what
+ * is so for the application's threads to read.
  *
  * <p>{@link #monitor} is held for moments only. {@link #served} is held while the data folder is read or
  * written, never while a server is asked or a listener is called; whoever needs both takes it first.
@@ -115,7 +116,7 @@ final class Worker {
 
     /**
      * Ends: what was counted is on disk when this returns, and what is to be given back is, if a server takes it in time. No
-     * listener is called any more.
+     * listener is called any more; one that an executor is running just then may still run.
      */
     void close() {
         synchronized (monitor) {
@@ -416,7 +417,7 @@ final class Worker {
 
     /**
      * Gives the license back at the end, where the application wants that, no other license of the machine needs it, and a server
-     * takes it in time. Else everything stays as it was.
+     * takes it in time. Else everything stays as it was here; if only the answer was lost, the server has taken it back all the same.
      */
     private void giveBack() {
         synchronized (monitor) {
@@ -425,10 +426,17 @@ final class Worker {
         }
         LicenseException trouble;
         try {
+            flush();
+        } catch (LicenseException error) {
+            // It was told as a warning. What is not on disk could be reported by nobody once the license is given back.
+            return;
+        }
+        try {
             // Of those that close at the same moment, each is gone before it looks: so the last one sees nobody.
             endSession();
             if (!with(state -> core.isGivenBackAtTheEnd(folder.usedByOthers(), state))) return;
-            trouble = askAlone(() -> timeLeft() > 0) ? releaseAlone() : LicenseException.noServer("another process of this machine asks the servers just now");
+            trouble = askAlone(() -> timeLeft() > 0) ? releaseAlone()
+                : LicenseException.noServer("another process of this machine asks the servers just now");
         } catch (LicenseException error) {
             trouble = error;
         }
@@ -512,7 +520,8 @@ final class Worker {
         try {
             flush();
         } catch (LicenseException error) {
-            // First, so that one slot gives one report. What failed was told.
+            // First, so that one slot gives one report. What failed was told. Once the license is given back, nobody could report it.
+            if (event instanceof Event.Release) return error;
         }
         try {
             return tryAsk(event);
@@ -528,7 +537,9 @@ final class Worker {
     private LicenseException tryAsk(Event event) throws LicenseException {
         long began = System.nanoTime();
         long patience = patienceFor(event);
-        if (askAlone(() -> !isClosing() && (System.nanoTime() - began) / 1_000_000 < patience)) {
+        // What is wished is done at the end as well, as far as there is time.
+        Patience hasTime = event instanceof Event.Release ? () -> timeLeft() > 0 : () -> !isClosing();
+        if (askAlone(() -> hasTime.lasts() && (System.nanoTime() - began) / 1_000_000 < patience)) {
             try {
                 return step(event);
             } finally {
@@ -591,7 +602,7 @@ final class Worker {
             Link link = links.get(ask.server);
             if (link == null) links.put(ask.server, link = new Link(ask.server, config));
             // One that is silent must leave some of it to the other.
-            next = link.ask(ask.path, ask.body, turn.authority, turn.proven, left == NO_LIMIT || config.servers.size() < 2 ? left : left / 2);
+            next = link.ask(ask.path, ask.body, turn.authority, turn.proven, left == NO_LIMIT ? left : left / ask.triesLeft);
             keepAuthority(link, turn.authority);
         }
         return outcome;
