@@ -1,7 +1,7 @@
 //! The way to one server of an application: connects when there is something to say, trusts
 //! the site's authority, seals what is said where the application wants that.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::core::Event;
 use super::error::Code;
@@ -13,9 +13,6 @@ use crate::protocol::server::ServerInfo;
 
 /// How long a device waits for a server. It has another one to ask, and a person waits.
 pub(super) const TIMEOUTS: Timeouts = Timeouts { connect: Duration::from_secs(5), whole: Duration::from_secs(20) };
-
-/// What is left of a time that is over: no time at all would be no limit.
-const LEAST: Duration = Duration::from_millis(1);
 
 /// See the module.
 #[derive(Debug)]
@@ -58,23 +55,26 @@ impl Link {
         proven: i64,
         limit: Option<Duration>,
     ) -> Result<(Reply, Vec<u8>), Trouble> {
-        let until = limit.map(|limit| Instant::now() + limit);
-        let transport = match &self.transport {
-            Some(transport) => transport,
-            None => self.transport.insert(connect(&self.url, config.authority.as_ref(), known, proven, limit)?),
+        let transport = match (&self.transport, limit) {
+            (Some(transport), None) => transport,
+            // A connection has its timeouts from the beginning.
+            (before, _) => {
+                let known = before.as_ref().and_then(Transport::ca_pem).or(known);
+                let transport = connect(&self.url, config.authority.as_ref(), known, proven, limit)?;
+                self.transport.insert(transport)
+            }
         };
-        let left = || until.map(|until| until.saturating_duration_since(Instant::now()).max(LEAST));
         if !config.settings.sealed {
-            let mut reply = transport.send_within(left(), Method::Post, path, Some(("application/json", body.to_vec())), &[])?;
+            let mut reply = transport.send(Method::Post, path, Some(("application/json", body.to_vec())), &[])?;
             let body = std::mem::take(&mut reply.body);
             return Ok((reply, body));
         }
         let key = match &self.sealing {
             Some(key) => key,
-            None => self.sealing.insert(find_key(transport, config, left())?),
+            None => self.sealing.insert(find_key(transport, config)?),
         };
         let (sealed, opener) = key.seal(path, body).map_err(|error| not_sealable(error.to_string()))?;
-        let reply = transport.send_within(left(), Method::Post, path, Some((CONTENT_TYPE, sealed)), &[])?;
+        let reply = transport.send(Method::Post, path, Some((CONTENT_TYPE, sealed)), &[])?;
         if reply.body.is_empty() && reply.is_success() {
             return Ok((reply, Vec::new()));
         }
@@ -97,8 +97,8 @@ impl Link {
 
 /// The key of a certificate that a trusted vendor signed. Its dates do not matter here: whoever
 /// is named in it can open what is sealed to it, and the answer is checked with its dates.
-fn find_key(transport: &Transport, config: &Config, limit: Option<Duration>) -> Result<SealingPublicKey, Trouble> {
-    let reply = transport.send_within(limit, Method::Get, "/api/v1/server", None, &[])?;
+fn find_key(transport: &Transport, config: &Config) -> Result<SealingPublicKey, Trouble> {
+    let reply = transport.get("/api/v1/server")?;
     if [429, 503].contains(&reply.status) {
         return Err(busy(transport.base_url(), &reply));
     }

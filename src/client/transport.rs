@@ -12,11 +12,11 @@ use rustls::pki_types::pem::PemObject;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use ureq::Agent;
 use ureq::config::Config;
-use ureq::http::{HeaderMap, Request, Response, Uri};
+use ureq::http::{HeaderMap, Request, Uri};
 use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::{Connector as _, NextTimeout, TcpConnector};
-use ureq::{Agent, AsSendBody, Body};
 
 use super::tls::TlsConnector;
 #[cfg(unix)]
@@ -327,21 +327,6 @@ impl Transport {
     /// # Errors
     /// When there is no answer; a refusal is a [`Reply`].
     pub fn send(&self, method: Method, path: &str, body: Option<(&str, Vec<u8>)>, headers: &[(&str, &str)]) -> Result<Reply, TransportError> {
-        self.send_within(None, method, path, body, headers)
-    }
-
-    /// The same, answered within `limit` where there is one, which must be less than the usual time.
-    ///
-    /// # Errors
-    /// As [`Transport::send`].
-    pub fn send_within(
-        &self,
-        limit: Option<Duration>,
-        method: Method,
-        path: &str,
-        body: Option<(&str, Vec<u8>)>,
-        headers: &[(&str, &str)],
-    ) -> Result<Reply, TransportError> {
         let url = format!("{}{path}", self.base);
         if !path.starts_with('/') {
             return Err(TransportError::Address { url, reason: "the path must start with /".to_owned() });
@@ -354,24 +339,15 @@ impl Transport {
         let answer = match (body, method) {
             (Some((content_type, bytes)), _) => {
                 let request = request.header("content-type", content_type).body(bytes).map_err(refused)?;
-                self.run(request, limit)
+                self.agent.run(request)
             }
             // Without this a POST with nothing to say has no length, and some servers wait for one.
-            (None, Method::Post | Method::Put | Method::Patch) => self.run(request.body(Vec::new()).map_err(refused)?, limit),
-            (None, Method::Get | Method::Delete | Method::Options) => self.run(request.body(()).map_err(refused)?, limit),
+            (None, Method::Post | Method::Put | Method::Patch) => self.agent.run(request.body(Vec::new()).map_err(refused)?),
+            (None, Method::Get | Method::Delete | Method::Options) => self.agent.run(request.body(()).map_err(refused)?),
         };
         let (parts, mut body) = answer.map_err(|error| explain(&url, error))?.into_parts();
         let body = body.with_config().limit(MAX_ANSWER_BYTES).read_to_vec().map_err(|error| explain(&url, error))?;
         Ok(Reply { status: parts.status.as_u16(), body, url, headers: parts.headers })
-    }
-}
-
-impl Transport {
-    fn run<B: AsSendBody>(&self, request: Request<B>, limit: Option<Duration>) -> Result<Response<Body>, ureq::Error> {
-        match limit {
-            None => self.agent.run(request),
-            Some(limit) => self.agent.run(self.agent.configure_request(request).timeout_global(Some(limit)).build()),
-        }
     }
 }
 

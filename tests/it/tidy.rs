@@ -31,7 +31,7 @@ const CRATES: &[(&str, &[&str])] =
     &[("licensing", &["serde", "chrono", "uuid"]), ("protocol", &["serde", "serde_json", "chrono", "uuid", "base64", "thiserror"])];
 
 /// The one file that may name a further crate: the public suffix list is a table, compiled in.
-const CRATE_IN_FILE: (&str, &str) = ("psl", "licensing/domain.rs");
+const CRATE_IN_FILE: (&str, &str) = ("psl2", "licensing/domain.rs");
 
 const SOURCE_LINES_MAX: usize = 600;
 const TEMPLATE_LINES_MAX: usize = 150;

@@ -89,8 +89,12 @@ impl Core {
     /// All is reported.
     pub(super) fn ask_release(&mut self, state: &State, actions: &mut Vec<Action>) {
         let Some(grant) = state.grants.granted.get(&self.asked_for) else { return self.released(actions) };
-        let request =
-            ReleaseRequest { client_uuid: self.client(state), authorization: self.find_latest(grant, state).to_owned(), items: Some(self.find_items(state)) };
+        let items = self.find_items(state);
+        if items.is_empty() {
+            let message = "the authorization that is kept here is not genuine: initialize again to get one that can be given back";
+            return self.not_released(LicenseError::new(Code::NotGenuine, message), actions);
+        }
+        let request = ReleaseRequest { client_uuid: self.client(state), authorization: self.find_latest(grant, state).to_owned(), items: Some(items) };
         let body = serde_json::to_vec(&request).unwrap_or_default();
         // Whoever took the reports answers.
         let mut servers = self.servers_to_ask(self.took_reports.as_ref().unwrap_or(&grant.server));

@@ -111,10 +111,13 @@ int32_t tk_start(const struct tk_settings *settings,
  is given back as releaseOnClose says: with "instances", or when it is not set, the instances of a license of
  concurrent_instance, so that another machine may have them at once; with "seat" whatever the license is charged by;
  with "nothing" nothing. Then what was done is reported first. Named seats are kept unless "seat" is set, because they
- last for their period, and because the device must be able to start again with no network. It waits for servers 3
- seconds in all, and never fails: if none answers in that time, everything stays as it was. When it returns, no listener
+ last for their period, and because the device must be able to start again with no network. It waits for servers about 3
+ seconds in all, and never fails: if none can be reached, everything stays as it was; if only the answer does not come,
+ the server may have taken the license back while this device keeps its authorization until that ends. All applications
+ of a machine that share a license set the same: the one that ends last decides. When it returns, no listener
  is called any more; within a listener it returns at once, that listener is the last one, and what is to be given back is
- given back afterwards. User interfaces call it on another thread.
+ given back afterwards. A thread of the library that waits for a silent server may go on until it answers: do not unload
+ the library. User interfaces call tk_close on another thread.
  */
 void tk_close(struct tk_license *license);
 
