@@ -233,7 +233,7 @@ mod tests {
             ("intranet", Some("intranet")),
             ("a.city.kawasaki.jp", Some("city.kawasaki.jp")),
             // Named by a rule, and by the one for all names of its kind, too.
-            ("a.b.oci.customer-oci.com", Some("b.oci.customer-oci.com")),
+            ("a.b.oci.customer-oci.com", Some("a.b.oci.customer-oci.com")),
             ("oci.customer-oci.com", None),
             ("co.uk", None),
             ("com", None),
