@@ -36,8 +36,8 @@ use crate::protocol::reports::{COUNT_MAX, TYPE_MAX};
 
 /// The license of an application. Dropping it closes it: what was counted is on disk then, and what
 /// [`Settings::release_on_close`] says is given back, usually the instances of a floating license, if no other process of
-/// the machine needs it and a server answers within [`CLOSE_WAIT`]; else everything stays as it was. See
-/// [`License::release`], too.
+/// the machine needs it and a server takes it within [`CLOSE_WAIT`]; when none can be reached, everything stays as it was.
+/// If only its answer is lost, the server may have taken it back all the same. See [`License::release`], too.
 ///
 /// [`CLOSE_WAIT`]: super::settings::CLOSE_WAIT
 #[derive(Debug)]

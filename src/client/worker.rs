@@ -258,7 +258,7 @@ impl Shared {
     }
 
     /// Gives the license back at the end, where the application wants that, no other process needs it, and a server
-    /// takes it in time. Else everything stays as it was.
+    /// takes it in time. Else everything stays as it was here.
     fn give_back(&self, served: &Mutex<Served>, links: &mut Links) {
         if self.config.settings.release_on_close == ReleaseOnClose::Nothing || lock(&self.counter).was_released {
             return;

@@ -621,8 +621,9 @@ public:
     }
 
     /// Ends the license: what was counted is on disk, and what Settings::releaseOnClose says is given back if no other
-    /// process of the machine uses the license. Waits 3 seconds for servers at most, and for calls of other threads; when no
-    /// server answers, everything stays as it was. No listener is called any more when it returns. Closing twice does nothing.
+    /// process of the machine uses the license. Waits 3 seconds for servers at most, and for calls of other threads; when none
+    /// can be reached, everything stays as it was. If only its answer is lost, the server may have taken the license back all
+    /// the same. No listener is called any more when it returns. Closing twice does nothing.
     void close() noexcept { end(closeIt); }
 
     /// close on a thread of its own: for user interfaces, whose thread must not wait.

@@ -203,8 +203,8 @@ namespace Tollkeeper
         /// <summary>
         /// Ends the license: what was counted is on disk, and what <see cref="LicenseSettings.ReleaseOnClose"/> says is given back
         /// if no other process of the machine uses the license. Waits 3 seconds for servers at most, and for calls of other
-        /// threads; when no server answers, everything stays as it was. No event is raised any more when it returns. Closing twice
-        /// does nothing.
+        /// threads; when none can be reached, everything stays as it was. If only its answer is lost, the server may have taken the
+        /// license back all the same. No event is raised any more when it returns. Closing twice does nothing.
         /// </summary>
         public void Close()
         {

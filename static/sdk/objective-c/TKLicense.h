@@ -211,8 +211,9 @@ extern NSString *const TKLicenseErrorSDKCodeKey;
  *  When none could be told, the seat is held as before, and what was counted is kept. */
 - (BOOL)releaseLicenseAndReturnError:(NSError *TK_NULLABLE *TK_NULLABLE)error;
 /** Ends the license: what was counted is on disk, and what releaseOnClose says is given back if no other process of the
- *  machine uses the license. Waits 3 seconds for servers at most, and for calls of other threads; when no server answers,
- *  everything stays as it was. The delegate is not called any more when it returns. Closing twice does nothing. On the main
+ *  machine uses the license. Waits 3 seconds for servers at most, and for calls of other threads; when none can be reached,
+ *  everything stays as it was. If only its answer is lost, the server may have taken the license back all the same. The
+ *  delegate is not called any more when it returns. Closing twice does nothing. On the main
  *  thread use the one with a handler, also before the license is deallocated. */
 - (void)close;
 

@@ -425,8 +425,9 @@ class License:
         """Ends the license: what was counted is on disk, and what ``release_on_close`` says is given back.
 
         That is done if no other process of the machine uses the license. Waits 3 seconds for servers at most, and for
-        calls of other threads; when no server answers, everything stays as it was. No listener is called any more when
-        it returns. Closing twice does nothing.
+        calls of other threads; when none can be reached, everything stays as it was. If only its answer is lost, the
+        server may have taken the license back all the same. No listener is called any more when it returns. Closing
+        twice does nothing.
         """
         self._handle.end(_close)
 
