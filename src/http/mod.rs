@@ -23,7 +23,7 @@
 //! | [`restart`] | begins anew where that is asked for |
 //! | [`ops`] | health, the API's reference, the front page |
 //! | [`metrics`] | what Prometheus scrapes |
-//! | [`openapi`] | the API's description |
+//! | `openapi` | the API's description: what makes `static/openapi.json` |
 //! | [`tls`] | the site's certificate authority and the server's certificate |
 //! | [`idle`] | closes connections on which nothing happens |
 //! | [`server`] | listeners, limits, orderly stop |
@@ -38,7 +38,8 @@ pub mod client_api;
 pub mod cors;
 pub mod idle;
 pub mod metrics;
-pub mod openapi;
+#[cfg(test)]
+mod openapi;
 pub mod ops;
 pub mod problem;
 pub mod query;

@@ -1,4 +1,6 @@
-//! The description of the API (OpenAPI 3.1), made from the types that are served.
+//! The description of the API (OpenAPI 3.1), made from the types that are served: by a test,
+//! which holds `static/openapi.json` to it. The program carries that file alone; what makes it
+//! would be a megabyte of code.
 
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::{Modify, OpenApi};
@@ -77,7 +79,7 @@ impl Modify for Bearer {
 }
 
 /// The description, with the table of error codes in its introduction.
-pub fn describe() -> utoipa::openapi::OpenApi {
+fn describe() -> utoipa::openapi::OpenApi {
     let mut api = Description::openapi();
     api.merge(super::admin_api::description::describe());
     let mut text = String::from(
@@ -109,6 +111,38 @@ mod tests {
             Some((method.to_owned(), format!("/api/v1/admin{path}")))
         };
         table.split(".route(").skip(1).map(|text| route(text.trim_start().trim_start_matches('"')).expect(text)).collect()
+    }
+
+    /// A line for each path and each schema: so a change of one is a change of one line.
+    fn write(api: &serde_json::Value) -> String {
+        fn lines(value: &serde_json::Value, depth: usize, text: &mut String) {
+            match value.as_object() {
+                Some(object) if depth > 0 && !object.is_empty() => {
+                    for (index, (name, value)) in object.iter().enumerate() {
+                        text.push_str(if index == 0 { "{\n" } else { ",\n" });
+                        text.push_str(&format!("{}:", serde_json::json!(name)));
+                        lines(value, depth - 1, text);
+                    }
+                    text.push_str("\n}");
+                }
+                _ => text.push_str(&value.to_string()),
+            }
+        }
+        let mut text = String::new();
+        lines(api, if api["components"].is_object() { 3 } else { 0 }, &mut text);
+        text + "\n"
+    }
+
+    #[test]
+    fn the_file_that_is_served_is_what_the_types_say() {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("static/openapi.json");
+        let made = write(&serde_json::to_value(describe()).expect("JSON"));
+        if std::env::var_os("TOLLKEEPER_BLESS").is_some_and(|value| value != "0") {
+            std::fs::write(&path, &made).expect("written");
+        }
+        let kept = std::fs::read_to_string(&path).expect("static/openapi.json: write it with TOLLKEEPER_BLESS=1");
+        assert!(kept == made, "static/openapi.json is not what the types say: TOLLKEEPER_BLESS=1 writes it anew");
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&kept).expect("JSON"), serde_json::to_value(describe()).expect("JSON"));
     }
 
     #[test]

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use actix_web::HttpResponse;
 use actix_web::http::header;
 use actix_web::web::Data;
+use actix_web::{HttpRequest, HttpResponse};
 use askama::Template;
 
 use super::Context;
+use super::assets::{Assets, begin_answer};
 use super::problem::Failure;
 use super::request_id::RequestId;
 use crate::commands::site::HARDWARE_GRACE_DAYS;
@@ -92,8 +93,13 @@ pub async fn live(context: Data<Context>) -> HttpResponse {
 const LIVE_PATIENCE: Duration = Duration::from_secs(10);
 
 /// `GET /openapi.json`
-pub async fn openapi_json() -> HttpResponse {
-    HttpResponse::Ok().json(super::openapi::describe())
+pub async fn openapi_json(request: HttpRequest) -> Result<HttpResponse, Failure> {
+    let file = Assets::get("openapi.json").ok_or_else(not_found)?;
+    let (mut response, is_known) = begin_answer(&file, &request);
+    if is_known {
+        return Ok(response.finish());
+    }
+    Ok(response.content_type("application/json").body(file.data.into_owned()))
 }
 
 #[derive(Template)]

@@ -10,7 +10,7 @@ use actix_web::{HttpRequest, HttpResponse, Route};
 use super::problem::Failure;
 use super::replication::ShownCertificate;
 use super::tls::fingerprint_of;
-use super::{admin, admin_api, assets, caller, client_api, cors, metrics, openapi, ops, replication, sandbox, sdk, sealed};
+use super::{admin, admin_api, assets, caller, client_api, cors, metrics, ops, replication, sandbox, sdk, sealed};
 
 /// Marks connections that came in through the admin socket.
 #[derive(Debug, Clone, Copy)]
@@ -157,7 +157,7 @@ fn configure_compressed(config: &mut ServiceConfig) {
         .default_service(web::route().to(nowhere));
     config.service(api);
 
-    config.service(utoipa_swagger_ui::SwaggerUi::new("/reference/{_:.*}").url("/reference.json", openapi::describe()));
+    config.service(utoipa_swagger_ui::SwaggerUi::new("/reference/{_:.*}").config(utoipa_swagger_ui::Config::from("/openapi.json")));
     config.default_service(web::route().to(nowhere));
 }
 

@@ -8,8 +8,8 @@ use super::chrome::{Chrome, PageResult, page};
 use super::handshake::examples;
 use super::snippets::Snippet;
 use crate::http::Context;
+use crate::http::assets::Assets;
 use crate::http::caller::Caller;
-use crate::http::openapi;
 use crate::http::sdk::{self, Library};
 
 /// A path of the admin API.
@@ -34,7 +34,8 @@ struct ApiPage {
 
 /// The admin API, as its description has it.
 fn calls() -> Vec<Call> {
-    let api = serde_json::to_value(openapi::describe()).unwrap_or_default();
+    let file = Assets::get("openapi.json");
+    let api: serde_json::Value = file.and_then(|file| serde_json::from_slice(&file.data).ok()).unwrap_or_default();
     let mut calls = Vec::new();
     for (path, methods) in api["paths"].as_object().into_iter().flatten().filter(|(path, _)| path.starts_with("/api/v1/admin/")) {
         for (method, operation) in methods.as_object().into_iter().flatten() {

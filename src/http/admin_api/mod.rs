@@ -20,7 +20,7 @@
 //! | [`backups`] | copies of the database, and the way back from one |
 //! | [`log_level`] | how much the log tells |
 //! | [`settings`] | what the admin sets while it runs |
-//! | [`description`] | the description of these last ones |
+//! | `description` | the description of these last ones |
 
 pub mod alert_ways;
 pub mod alerts;
@@ -28,7 +28,8 @@ pub mod audit;
 pub mod backups;
 pub mod carried;
 pub mod certificate;
-pub mod description;
+#[cfg(test)]
+pub(super) mod description;
 pub mod details;
 pub mod devices;
 pub mod doctor;
