@@ -5,6 +5,7 @@
 //! ```text
 //! cargo bench --bench budgets            (2 workers; 3 rounds of 4 s a measure)
 //! cargo bench --bench budgets -- new     (one measure only, for a profiler: empty, new, known, reports)
+//! cargo bench --bench budgets -- serve   (no measure: for a load generator of your own, until Enter)
 //! ```
 
 #![expect(clippy::print_stdout, reason = "a program that prints its figures")]
@@ -50,6 +51,11 @@ fn main() {
     let (app, port, ca) = start_tollkeeper(dir.path());
     let connector = connector(&[&empty.1, &ca]);
     if let Some(only) = std::env::args().nth(1).filter(|name| !name.starts_with('-')) {
+        if only == "serve" {
+            println!("empty handler: https://localhost:{}/empty\nauthorizations: https://localhost:{port}/api/v1/authorize\nEnter ends it.", empty.0);
+            let _ = std::io::stdin().read_line(&mut String::new());
+            return app.stop();
+        }
         // For a profiler: one measure, over and over.
         let authorization = authorize_once(&connector, port, &load);
         let (port, make): (u16, Make) = match only.as_str() {
