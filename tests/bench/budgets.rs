@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! cargo bench --bench budgets            (2 workers; 3 rounds of 4 s a measure)
-//! cargo bench --bench budgets -- new     (one measure only, for a profiler: empty, new, known, reports)
+//! cargo bench --bench budgets -- new     (one measure only, for a profiler: empty, bytes, new, known, reports)
 //! cargo bench --bench budgets -- serve   (no measure: for a load generator of your own, until Enter)
 //! ```
 
@@ -60,6 +60,7 @@ fn main() {
         let authorization = authorize_once(&connector, port, &load);
         let (port, make): (u16, Make) = match only.as_str() {
             "empty" => (empty.0, Arc::new(|| ("/empty".to_owned(), "{}".to_owned()))),
+            "bytes" => (empty.0, Arc::new(as_many_bytes)),
             "new" => (port, Arc::new(authorize_new)),
             "known" => (port, Arc::new(authorize_known)),
             _ => (port, Arc::new(move || report(&authorization))),
@@ -77,13 +78,14 @@ fn main() {
     println!("{} keep-alive TLS connections, {WORKERS} workers, {} s a measure, all on this machine", connections(), MEASURE.as_secs());
     for round in 1..=ROUNDS {
         let handler = load.block_on(drive(&connector, empty.0, Arc::new(|| ("/empty".to_owned(), "{}".to_owned())), 1));
+        let bytes = load.block_on(drive(&connector, empty.0, Arc::new(as_many_bytes), 1));
         let fresh = load.block_on(drive(&connector, port, Arc::new(authorize_new), 1));
         let known = load.block_on(drive(&connector, port, Arc::new(authorize_known), 1));
         let inserts = raw.run();
         let authorization = authorize_once(&connector, port, &load);
         let taken = load.block_on(drive(&connector, port, Arc::new(move || report(&authorization)), REPORTS_A_REQUEST as u64));
         println!(
-            "round {round}: empty handler {handler:.0}/s, new devices {fresh:.0}/s, known devices {known:.0}/s, raw inserts {inserts:.0}/s, reports {taken:.0}/s"
+            "round {round}: empty handler {handler:.0}/s, one that moves as many bytes {bytes:.0}/s, new devices {fresh:.0}/s, known devices {known:.0}/s, raw inserts {inserts:.0}/s, reports {taken:.0}/s"
         );
         authorizations.push(fresh / handler);
         refreshes.push(known / handler);
@@ -104,6 +106,14 @@ fn median(values: &mut [f64]) -> f64 {
     values[values.len() / 2]
 }
 
+/// What an answer to `/authorize` has at this license, in bytes.
+const ANSWER: usize = 2_000;
+
+/// A request as long as one for an authorization, to a handler that does nothing but answer with as many bytes.
+fn as_many_bytes() -> (String, String) {
+    ("/bytes".to_owned(), authorize_known().1)
+}
+
 /// An empty handler behind the same TLS, on the same number of workers.
 fn start_empty_handler() -> (u16, String) {
     let now = SystemClock.now_seconds();
@@ -114,13 +124,17 @@ fn start_empty_handler() -> (u16, String) {
     let port = listener.local_addr().expect("address").port();
     std::thread::spawn(move || {
         actix_web::rt::System::new().block_on(async move {
-            HttpServer::new(|| ActixApp::new().route("/empty", web::post().to(async |_: web::Bytes| HttpResponse::Ok().finish())))
-                .workers(WORKERS)
-                .disable_signals()
-                .listen_rustls_0_23(listener, tls)
-                .expect("listens")
-                .run()
-                .await
+            HttpServer::new(|| {
+                ActixApp::new()
+                    .route("/empty", web::post().to(async |_: web::Bytes| HttpResponse::Ok().finish()))
+                    .route("/bytes", web::post().to(async |_: web::Bytes| HttpResponse::Ok().body([b'a'; ANSWER].as_slice())))
+            })
+            .workers(WORKERS)
+            .disable_signals()
+            .listen_rustls_0_23(listener, tls)
+            .expect("listens")
+            .run()
+            .await
         })
     });
     (port, authority.ca_pem)
