@@ -82,7 +82,7 @@ namespace Tollkeeper
         public static Task<License> InitializeAsync(LicenseSettings settings, Action<License> prepare = null)
         {
             var context = SynchronizationContext.Current;
-            return Task.Run(() => Begin(Native.tk_initialize, settings, prepare, context));
+            return Aside(() => Begin(Native.tk_initialize, settings, prepare, context));
         }
 
         /// <summary>
@@ -100,8 +100,18 @@ namespace Tollkeeper
         public static Task<License> StartAsync(LicenseSettings settings, Action<License> prepare = null)
         {
             var context = SynchronizationContext.Current;
-            return Task.Run(() => Begin(Native.tk_start, settings, prepare, context));
+            return Aside(() => Begin(Native.tk_start, settings, prepare, context));
         }
+
+        /// <summary>
+        /// On a thread of its own: what waits for servers must not keep those of the pool from others. Mono, besides, may let a
+        /// program that ends just after a task of its pool wait a minute for the pool.
+        /// </summary>
+        private static Task<T> Aside<T>(Func<T> work) =>
+            Task.Factory.StartNew(work, CancellationToken.None, TaskCreationOptions.LongRunning | TaskCreationOptions.DenyChildAttach, TaskScheduler.Default);
+
+        private static Task Aside(Action work) =>
+            Task.Factory.StartNew(work, CancellationToken.None, TaskCreationOptions.LongRunning | TaskCreationOptions.DenyChildAttach, TaskScheduler.Default);
 
         private static License Begin(Native.Beginning function, LicenseSettings settings, Action<License> prepare, SynchronizationContext context)
         {
@@ -176,7 +186,7 @@ namespace Tollkeeper
         public void Flush() => handle.Do(Native.tk_flush);
 
         /// <summary><see cref="Flush"/> without waiting.</summary>
-        public Task FlushAsync() => Task.Run((Action)Flush);
+        public Task FlushAsync() => Aside(Flush);
 
         /// <summary>
         /// Asks the servers now, as at the start, and sends what was not sent. Waits for them; within a handler of an event
@@ -185,7 +195,7 @@ namespace Tollkeeper
         public void Renew() => handle.Do(Native.tk_renew);
 
         /// <summary><see cref="Renew"/> without waiting.</summary>
-        public Task RenewAsync() => Task.Run((Action)Renew);
+        public Task RenewAsync() => Aside(Renew);
 
         /// <summary>
         /// Reports what was done, then gives the seat or the instances back, and ends the license in any case. Throws when no
@@ -198,7 +208,7 @@ namespace Tollkeeper
         }
 
         /// <summary><see cref="Release"/> without waiting.</summary>
-        public Task ReleaseAsync() => Task.Run((Action)Release);
+        public Task ReleaseAsync() => Aside(Release);
 
         /// <summary>
         /// Ends the license: what was counted is on disk, and what <see cref="LicenseSettings.ReleaseOnClose"/> says is given back
@@ -213,7 +223,7 @@ namespace Tollkeeper
         }
 
         /// <summary><see cref="Close"/> without waiting.</summary>
-        public Task CloseAsync() => Task.Run((Action)Close);
+        public Task CloseAsync() => Aside(Close);
 
         /// <summary>The same as <see cref="Close"/>; on the thread of a user interface use <see cref="DisposeAsync"/>.</summary>
         public void Dispose() => Close();
