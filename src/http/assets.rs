@@ -36,15 +36,21 @@ pub async fn asset(path: Path<String>, request: HttpRequest) -> Result<HttpRespo
         Some(name) => (name, "public, max-age=31536000, immutable"),
         None => (path.into_inner(), "max-age=3600"),
     };
-    let Some(file) = Assets::get(&name).filter(|_| !name.starts_with("sdk/")) else {
+    if name.starts_with("sdk/") {
         return Err(not_found());
-    };
-    let (mut response, is_known) = begin_answer(&file, &request);
+    }
+    answer(&name, caching, &request)
+}
+
+/// A file, with how it may be kept.
+pub(super) fn answer(name: &str, caching: &'static str, request: &HttpRequest) -> Result<HttpResponse, Failure> {
+    let file = Assets::get(name).ok_or_else(not_found)?;
+    let (mut response, is_known) = begin_answer(&file, request);
     response.insert_header((header::CACHE_CONTROL, caching));
     if is_known {
         return Ok(response.finish());
     }
-    Ok(response.content_type(content_type(&name)).body(file.data.into_owned()))
+    Ok(response.content_type(content_type(name)).body(file.data.into_owned()))
 }
 
 /// The head of an answer with a file's tag, and whether the browser has this very file already:

@@ -8,10 +8,9 @@ use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 use askama::Template;
 
-use super::Context;
-use super::assets::{Assets, begin_answer};
 use super::problem::Failure;
 use super::request_id::RequestId;
+use super::{Context, assets};
 use crate::commands::site::HARDWARE_GRACE_DAYS;
 use crate::commands::turn::Turn;
 use crate::protocol::server::{Health, Part};
@@ -94,12 +93,7 @@ const LIVE_PATIENCE: Duration = Duration::from_secs(10);
 
 /// `GET /openapi.json`
 pub async fn openapi_json(request: HttpRequest) -> Result<HttpResponse, Failure> {
-    let file = Assets::get("openapi.json").ok_or_else(not_found)?;
-    let (mut response, is_known) = begin_answer(&file, &request);
-    if is_known {
-        return Ok(response.finish());
-    }
-    Ok(response.content_type("application/json").body(file.data.into_owned()))
+    assets::answer("openapi.json", "no-cache", &request)
 }
 
 #[derive(Template)]

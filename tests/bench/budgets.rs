@@ -47,8 +47,13 @@ fn main() {
         .tempdir_in(std::env::var_os("TOLLKEEPER_BENCH_DIR").unwrap_or_else(|| "target".into()))
         .expect("a directory");
     let load = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("runtime");
-    let empty = start_empty_handler();
     let (app, port, ca) = start_tollkeeper(dir.path());
+    let answer = load.block_on(async {
+        let mut stream = connect(&connector(&[&ca]), port).await;
+        let (path, body) = authorize_known();
+        exchange(&mut stream, &mut Vec::new(), &path, &body).await
+    });
+    let empty = start_empty_handler(answer);
     let connector = connector(&[&empty.1, &ca]);
     if let Some(only) = std::env::args().nth(1).filter(|name| !name.starts_with('-')) {
         if only == "serve" {
@@ -106,16 +111,13 @@ fn median(values: &mut [f64]) -> f64 {
     values[values.len() / 2]
 }
 
-/// What an answer to `/authorize` has at this license, in bytes.
-const ANSWER: usize = 2_000;
-
-/// A request as long as one for an authorization, to a handler that does nothing but answer with as many bytes.
+/// A request for an authorization, to a handler that has the answer.
 fn as_many_bytes() -> (String, String) {
     ("/bytes".to_owned(), authorize_known().1)
 }
 
-/// An empty handler behind the same TLS, on the same number of workers.
-fn start_empty_handler() -> (u16, String) {
+/// An empty handler behind the same TLS, on the same number of workers; and one that gives this answer to everybody.
+fn start_empty_handler(answer: Vec<u8>) -> (u16, String) {
     let now = SystemClock.now_seconds();
     let authority = SiteAuthority::create("bench", now).expect("authority");
     let leaf = authority.issue(&["localhost".to_owned()], now).expect("certificate");
@@ -124,10 +126,12 @@ fn start_empty_handler() -> (u16, String) {
     let port = listener.local_addr().expect("address").port();
     std::thread::spawn(move || {
         actix_web::rt::System::new().block_on(async move {
-            HttpServer::new(|| {
+            let answer = web::Bytes::from(answer);
+            HttpServer::new(move || {
+                let answer = answer.clone();
                 ActixApp::new()
                     .route("/empty", web::post().to(async |_: web::Bytes| HttpResponse::Ok().finish()))
-                    .route("/bytes", web::post().to(async |_: web::Bytes| HttpResponse::Ok().body([b'a'; ANSWER].as_slice())))
+                    .route("/bytes", web::post().to(move |_: web::Bytes| std::future::ready(HttpResponse::Ok().body(answer.clone()))))
             })
             .workers(WORKERS)
             .disable_signals()
